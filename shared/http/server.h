@@ -1,0 +1,106 @@
+// An HTTP/1.1 server on the loop, by Boost.Beast (beast_server.cpp): routes, limits, deadlines, graceful drain, gzip, ETag.
+// R1  A header longer than header_bytes_max gets 431 and the connection ends; a body longer than body_bytes_max gets 413,
+//     whether its length is declared or chunked. Nothing is buffered beyond these.
+// R2  Deadlines: the whole header within header_deadline, the whole body within body_deadline, the response written with progress
+//     at least each write_deadline, a kept-alive connection idle for idle_deadline at most. A connection past its deadline is closed.
+// R3  At most connections_max connections in all and connections_per_address_max for one address; beyond: 503 and close.
+// R4  A handler that returns an Error becomes {"error":{"code","message","hint"}} with the status of its code.
+// R5  drain(): no new connections, `Connection: close` on what is in flight, then done() or the deadline.
+// Threads: the loop's; only a response's `stream` is called on the server's own stream Worker.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/base/clock.h"
+#include "shared/base/result.h"
+#include "shared/loop/loop.h"
+
+namespace basmalin {
+
+class Json;
+
+struct HttpRequest {
+    std::string method;                                        // "GET"
+    std::string path;                                          // decoded, no query
+    std::map<std::string, std::string> query;                  // decoded; the last of a repeated key
+    std::map<std::string, std::string> headers;                // names in lower case
+    std::map<std::string, std::string> captures;               // {id} of the route, decoded
+    std::string body;
+    std::string peer;                                          // address of the client
+    std::string header(const std::string& lower_name) const {
+        const auto found = headers.find(lower_name);
+        return found == headers.end() ? std::string() : found->second;
+    }
+};
+
+// Appends at most about 64 KiB to `out`; returns false when that was the last piece. An error after the first piece
+// ends the connection without the closing chunk, so a client sees that the answer is not whole.
+using BodyStream = std::function<Result<bool>(std::string& out)>;
+
+struct HttpResponse {
+    int status = 200;
+    std::string content_type = "application/json";
+    std::string body;
+    std::vector<std::pair<std::string, std::string>> headers = {};
+    BodyStream stream = {};   // instead of body; sent chunked
+    bool etag = false;        // answer with a strong ETag of the body, and 304 to a matching If-None-Match
+    static HttpResponse json(const Json& value, int status = 200);
+    static HttpResponse text(std::string body, int status = 200);
+};
+
+using HttpHandler = std::function<Result<HttpResponse>(const HttpRequest&)>;
+// Looks at every request before its handler: an Error (Denied: 401 or 403) answers instead.
+using HttpGuard = std::function<Result<void>(const HttpRequest&, std::string_view route)>;
+
+int http_status(Code code);  // Invalid 400, NotFound 404, Conflict 409, Denied 403, Full 429, Timeout 504, Unavailable 503, Corrupt 500
+HttpResponse error_response(const Error& error, int status = 0);
+
+struct HttpLimits {
+    size_t header_bytes_max = 8 * 1024;
+    size_t body_bytes_max = 1 << 20;
+    size_t connections_max = 4096;
+    size_t connections_per_address_max = 4096;
+    Duration header_deadline = seconds(10);
+    Duration body_deadline = seconds(30);
+    Duration write_deadline = seconds(30);
+    Duration idle_deadline = seconds(60);
+};
+
+struct HttpObservation {
+    std::string method;
+    std::string route;   // the pattern, "unmatched" where none matched
+    int status = 0;
+    Duration took;
+    double seconds = 0;
+};
+
+class HttpServer {
+  public:
+    HttpServer(Loop& loop, HttpLimits limits);
+    ~HttpServer();
+    HttpServer(const HttpServer&) = delete;
+    HttpServer& operator=(const HttpServer&) = delete;
+
+    // Before listen(). `pattern` like "/api/nodes/{id}". HEAD is answered from GET. 405 with Allow for other methods.
+    void route(const std::string& method, const std::string& pattern, HttpHandler handler);
+    void guard(HttpGuard guard);
+    void observe(std::function<void(const HttpObservation&)> observer);
+
+    // Port 0: the kernel chooses. Returns the port.
+    Result<uint16_t> listen(const std::string& address, uint16_t port);
+    // Stops accepting, lets answers in flight finish, then calls `done` (on the loop), at the deadline at the latest.
+    void drain(Duration deadline, std::function<void()> done);
+    size_t connections() const;
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace basmalin

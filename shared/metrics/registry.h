@@ -1,0 +1,109 @@
+// Counters, gauges and histograms, and their exposition: Prometheus text 0.0.4 and OpenMetrics 1.0.
+// A family is declared once with its help; children are found by label values; a family with a budget gathers the children
+// beyond it under one replaced label value. Threads: one (the loop's); worker threads hand their counts to the loop.
+// Sources: prometheus/docs exposition_formats.md; OpenMetrics 1.0.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace basmalin {
+
+using Labels = std::vector<std::pair<std::string, std::string>>;  // in the family's declared order
+
+class Counter {
+  public:
+    void add(double n = 1) { value_ += n; }
+    // For a count kept elsewhere (a library's, the kernel's): never goes down.
+    void set_at_least(double total) { value_ = total > value_ ? total : value_; }
+    double value() const { return value_; }
+
+  private:
+    double value_ = 0;
+};
+
+class Gauge {
+  public:
+    void set(double v) { value_ = v; }
+    void add(double n) { value_ += n; }
+    double value() const { return value_; }
+
+  private:
+    double value_ = 0;
+};
+
+class Histogram {
+  public:
+    explicit Histogram(const std::vector<double>& bounds) : bounds_(&bounds), counts_(bounds.size() + 1) {}
+    void observe(double v);
+    const std::vector<double>& bounds() const { return *bounds_; }
+    const std::vector<uint64_t>& counts() const { return counts_; }  // per bucket, not cumulative; last is +Inf
+    double sum() const { return sum_; }
+
+  private:
+    const std::vector<double>* bounds_;
+    std::vector<uint64_t> counts_;
+    double sum_ = 0;
+};
+
+enum class Exposition { Prometheus, OpenMetrics };
+
+// What a family is. `label_names` order is the order of `with()`'s values.
+struct FamilyOptions {
+    std::string name;  // counters end in _total
+    std::string help;
+    std::vector<std::string> label_names = {};
+    // At most so many children; further ones share a child whose label `overflow_label` reads "_other". 0: no bound.
+    size_t children_max = 0;
+    std::string overflow_label = {};
+};
+
+class Registry {
+  public:
+    template <class T>
+    class Family {
+      public:
+        T& with(const std::vector<std::string>& values);
+        T& get() { return with({}); }
+        void clear() { children_.clear(); }  // for families rebuilt at each scrape
+        size_t size() const { return children_.size(); }
+        const FamilyOptions& options() const { return options_; }
+        const std::map<std::vector<std::string>, T>& children() const { return children_; }
+
+      private:
+        friend class Registry;
+        Family(FamilyOptions options, std::vector<double> bounds) : options_(std::move(options)), bounds_(std::move(bounds)) {}
+        FamilyOptions options_;
+        std::vector<double> bounds_;
+        std::map<std::vector<std::string>, T> children_;
+    };
+
+    // Aborts on a name declared twice, or on one that promtool would refuse.
+    Family<Counter>& counter(FamilyOptions options);
+    Family<Gauge>& gauge(FamilyOptions options);
+    Family<Histogram>& histogram(FamilyOptions options, std::vector<double> bounds);
+    // Called at the start of every exposition: sets gauges from the state they describe.
+    void before_exposition(std::function<void()> refresh) { refresh_.push_back(std::move(refresh)); }
+
+    std::string expose(Exposition format);
+    static std::string content_type(Exposition format);
+    // What a scraper's Accept header prefers.
+    static Exposition negotiate(std::string_view accept);
+
+  private:
+    struct Entry;
+    Entry& declare(const FamilyOptions& options, std::string_view type);
+    std::map<std::string, std::unique_ptr<Entry>> entries_;
+    std::vector<std::function<void()>> refresh_;
+
+  public:
+    Registry();
+    ~Registry();
+};
+
+}  // namespace basmalin

@@ -1,0 +1,87 @@
+// One MQTT 5 connection on the loop, by libmosquitto (mosquitto_link.cpp). It connects, reconnects with full jitter,
+// subscribes again after every CONNACK, and reports; windows, acknowledgements and persistence are its user's.
+// Thread: the loop's; every callback comes on it. Name look-up happens on the link's own Worker.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/base/backoff.h"
+#include "shared/base/result.h"
+#include "shared/loop/loop.h"
+
+namespace basmalin {
+
+struct LinkTls {
+    std::string ca_file;           // PEM; required for TLS
+    std::string certificate_file;  // PEM; empty: no client certificate
+    std::string key_file;
+};
+
+struct LinkOptions {
+    std::string host = "127.0.0.1";
+    uint16_t port = 1883;
+    std::string client_id;         // empty: the broker chooses (clean start)
+    std::string user;              // empty: none
+    std::string password;
+    bool tls = false;
+    LinkTls tls_files;
+    int keepalive_seconds = 30;    // 5 at least
+    Backoff backoff;               // reset by a connection that lived for a minute
+    // The will; no topic, no will. Retained, QoS 1.
+    std::string will_topic;
+    std::string will_payload;
+};
+
+struct LinkMessage {
+    std::string_view topic;    // valid during the callback
+    std::string_view payload;
+    bool retained = false;     // true: replayed from the broker's store, not new
+};
+
+class Link {
+  public:
+    struct Callbacks {
+        // After CONNACK; receive_maximum is the broker's bound on QoS 1 messages in flight (65535 if it named none).
+        std::function<void(uint16_t receive_maximum)> connected;
+        std::function<void(const Error& why)> disconnected;  // also for a connection that was never made
+        std::function<void(const LinkMessage&)> message;
+        // PUBACK for the id that publish() returned. reason 0x10: nobody subscribes; >= 0x80: refused.
+        std::function<void(int id, int reason)> published;
+    };
+
+    Link(Loop& loop, LinkOptions options, Callbacks callbacks);
+    ~Link();  // closes without DISCONNECT: the will is sent
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+
+    void start();  // begins to connect, and goes on until stop()
+    // Sends DISCONNECT (the will is not sent) when `graceful`, and stays away until start().
+    void stop(bool graceful = true);
+    // Drops the connection and connects again after the backoff.
+    void reconnect(std::string_view why);
+    bool connected() const;
+
+    // Remembered, and subscribed again after every reconnect. QoS 1, or 0 where asked.
+    void subscribe(const std::string& filter, int qos = 1);
+    void unsubscribe(const std::string& filter);
+    // Returns the id that `published` will carry; QoS 0 gets no callback. Unavailable when not connected. The library's queue
+    // has no bound: the caller keeps a window.
+    Result<int> publish(const std::string& topic, std::string_view payload, int qos = 1, bool retain = false);
+
+    void set_will(std::string payload);  // used from the next connection on
+    uint64_t reconnects() const;         // connections made after the first
+    // Bytes accepted for sending and received as payload and topic since the start.
+    uint64_t bytes_sent() const;
+    uint64_t bytes_received() const;
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace basmalin
