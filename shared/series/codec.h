@@ -3,10 +3,13 @@
 //     (214 with one decimal), anything else as its 8 bytes. NaN, infinities and -0.0 survive as their 8 bytes.
 // R2  A Layout names what one device reports together. Rows refer to a layout by id; the decoder needs its columns (kinds and
 //     decimals), which travel once as definitions. A column that does not fit its layout's decimals says so itself.
-// R3  decode() of any bytes returns a body or Corrupt; it allocates at most DecodeLimits::values_max values, and never more
-//     than 16 bytes of memory per value the input can hold plus the texts it really contains.
+// R3  decode() of any bytes returns a body or an error. It trusts no count: all columns of a body together hold at most
+//     DecodeLimits::values_max values (8 bytes a number, 1 a boolean) and the texts at most bytes_max bytes; a group has a row,
+//     and a row takes at least a byte of the input for its time, so that memory is bounded by the bytes given.
 // R4  decode(encode(body)) == body, rows and columns in the order given.
 // R5  The whole body is zstd-compressed when that is smaller; decompression is bounded by DecodeLimits::bytes_max.
+// R6  encode_body() refuses what decode_body() with the default limits would refuse: Full for a body that has to be split,
+//     Invalid for one that contradicts itself. What it returns can always be decoded.
 // The byte format is in shared/wire/README.md.
 #pragma once
 
@@ -66,7 +69,11 @@ struct DecodeLimits {
 // Finds a layout by id: among known ones, or null. Definitions inside the body itself are found without it.
 using LayoutLookup = std::function<const Layout*(uint32_t id)>;
 
-// Every group's layout must be found, have the group's columns, and each column times_ms.size() values: else Invalid.
+// A unit as it may travel: at most 64 bytes of UTF-8 without control characters; may be empty. Devices and quantities are labels,
+// a quantity stands once in a layout.
+bool is_unit(std::string_view text);
+
+// Every group has a row; its layout must be found, have the group's columns, and each column times_ms.size() values: else Invalid.
 Result<std::string> encode_body(const Body& body, const LayoutLookup& layouts);
 
 // NotFound when a group's layout is unknown (the batch is whole, its definitions are elsewhere). Corrupt for damage.

@@ -35,7 +35,7 @@ struct BatchView {
 
 // The checksum covers the stream id too: a batch cannot be passed off as another stream's.
 std::string seal_batch(uint64_t stream, const BatchHeader& header, std::string_view body);
-// Corrupt when the bytes are no batch of this stream.
+// Corrupt when the bytes are no batch of this stream; Invalid when they are one of a later version.
 Result<BatchView> open_batch(uint64_t stream, std::string_view bytes);
 
 // Batches that will never come: what a Gaps batch's body holds. Reasons are wire values: keep them.
@@ -74,14 +74,19 @@ struct UpMessage {
     std::vector<std::string_view> batches;  // into the bytes given
 };
 constexpr size_t up_bytes_max = 32 * 1024;
+constexpr size_t up_bytes_hard_max = 64 * 1024;  // what a decoder refuses to look at
+constexpr size_t up_batches_max = 4096;
+constexpr size_t up_boots_max = 256;
 constexpr size_t batch_bytes_max = 60 * 1024;
 // Bytes that an UpMessage takes around its batches, at most.
 constexpr size_t up_overhead_bytes_max = 32;
 constexpr size_t up_overhead_per_batch_bytes = 3;
-constexpr size_t up_overhead_per_boot_bytes_max = 24;
+constexpr size_t up_overhead_per_boot_bytes_max = 25;
 
 std::string encode_up(const UpMessage& message);
 Result<UpMessage> decode_up(std::string_view bytes);
+
+constexpr size_t ack_ranges_max = 256;
 
 // The payload of `ack`: what of one stream is stored. Everything up to `mark` and in `ranges` (ascending, disjoint, above it).
 struct SeqRange {
@@ -93,7 +98,7 @@ struct Ack {
     uint64_t epoch = 0;
     uint64_t stream = 0;
     uint64_t mark = 0;
-    std::vector<SeqRange> ranges;    // 256 at most on the wire
+    std::vector<SeqRange> ranges;    // ack_ranges_max at most on the wire: encode_ack() sends the lowest
     bool definitions_wanted = false; // batches came whose layouts are not known here: define all again
     bool operator==(const Ack&) const = default;
 };
@@ -103,7 +108,7 @@ Result<Ack> decode_ack(std::string_view bytes);
 // A set of sequence numbers kept as a mark and ranges above it: dedup in the centre, bookkeeping on the gateway.
 class SeqSet {
   public:
-    // False if it was there already.
+    // False if it was there already. 0 is no sequence number and always there.
     bool insert(uint64_t seq);
     void insert(SeqRange range);
     bool contains(uint64_t seq) const;
