@@ -1,6 +1,10 @@
 // Counters, gauges and histograms, and their exposition: Prometheus text 0.0.4 and OpenMetrics 1.0.
 // A family is declared once with its help; children are found by label values; a family with a budget gathers the children
 // beyond it under one replaced label value. Threads: one (the loop's); worker threads hand their counts to the loop.
+// R1  A family's samples stand together, under one HELP and one TYPE; no two series are the same.
+// R2  A name that promtool or OpenMetrics would refuse, or that clashes with another family's samples, aborts when declared.
+// R3  A family with a budget never has more than twice children_max + 1 children, whatever label values come.
+// R4  Label values are any bytes: escaped, and what is not UTF-8 becomes '?'.
 // Sources: prometheus/docs exposition_formats.md; OpenMetrics 1.0.
 #pragma once
 
@@ -39,8 +43,9 @@ class Gauge {
 
 class Histogram {
   public:
+    // `bounds` (ascending, without +Inf) belong to the family and outlive this.
     explicit Histogram(const std::vector<double>& bounds) : bounds_(&bounds), counts_(bounds.size() + 1) {}
-    void observe(double v);
+    void observe(double v);  // NaN is ignored
     const std::vector<double>& bounds() const { return *bounds_; }
     const std::vector<uint64_t>& counts() const { return counts_; }  // per bucket, not cumulative; last is +Inf
     double sum() const { return sum_; }
@@ -58,7 +63,8 @@ struct FamilyOptions {
     std::string name;  // counters end in _total
     std::string help;
     std::vector<std::string> label_names = {};
-    // At most so many children; further ones share a child whose label `overflow_label` reads "_other". 0: no bound.
+    // At most so many children; further ones share children whose label `overflow_label` reads "_other" (at most as many again:
+    // beyond those, every label reads "_other"). 0: no bound.
     size_t children_max = 0;
     std::string overflow_label = {};
 };
@@ -68,19 +74,30 @@ class Registry {
     template <class T>
     class Family {
       public:
+        // The child stays where it is until clear(): a caller may keep the reference. Aborts unless there is one value a label.
         T& with(const std::vector<std::string>& values);
         T& get() { return with({}); }
-        void clear() { children_.clear(); }  // for families rebuilt at each scrape
+        // For families rebuilt at each scrape.
+        void clear() {
+            children_.clear();
+            overflow_children_ = 0;
+        }
         size_t size() const { return children_.size(); }
         const FamilyOptions& options() const { return options_; }
-        const std::map<std::vector<std::string>, T>& children() const { return children_; }
+        struct Child {
+            T metric;
+            std::string labels;  // as exposed, without braces: rendered once
+        };
+        const std::map<std::vector<std::string>, Child>& children() const { return children_; }
 
       private:
         friend class Registry;
         Family(FamilyOptions options, std::vector<double> bounds) : options_(std::move(options)), bounds_(std::move(bounds)) {}
+        T& add(const std::vector<std::string>& values);
         FamilyOptions options_;
         std::vector<double> bounds_;
-        std::map<std::vector<std::string>, T> children_;
+        std::map<std::vector<std::string>, Child> children_;
+        size_t overflow_children_ = 0;
     };
 
     // Aborts on a name declared twice, or on one that promtool would refuse.
@@ -97,9 +114,12 @@ class Registry {
 
   private:
     struct Entry;
-    Entry& declare(const FamilyOptions& options, std::string_view type);
+    template <class T>
+    Family<T>& declare(FamilyOptions options, std::vector<double> bounds, const char* type);
     std::map<std::string, std::unique_ptr<Entry>> entries_;
+    std::vector<std::string> sample_names_;  // every name that a family may expose, sorted
     std::vector<std::function<void()>> refresh_;
+    size_t last_bytes_ = 0;
 
   public:
     Registry();
