@@ -1,0 +1,50 @@
+#define CPPHTTPLIB_OPENSSL_SUPPORT
+#define CPPHTTPLIB_ZLIB_SUPPORT
+#include <httplib.h>
+
+#include "coordinator/cli/client.h"
+
+namespace basmalin::coordinator {
+namespace {
+
+class HttplibTransport final : public Transport {
+  public:
+    explicit HttplibTransport(const std::string& url) : url_(url), client_(url) {
+        client_.set_connection_timeout(5);
+        client_.set_read_timeout(60);
+        client_.set_keep_alive(true);
+        client_.set_tcp_nodelay(true);
+    }
+    bool valid() const { return client_.is_valid(); }
+
+    Result<HttpAnswer> get(const std::string& target, const std::string& token) override {
+        httplib::Headers headers;
+        if (!token.empty()) headers.emplace("Authorization", "Bearer " + token);
+        const httplib::Result result = client_.Get(target.c_str(), headers);
+        if (result) return HttpAnswer{result->status, result->body};
+        const httplib::Error error = result.error();
+        if (error == httplib::Error::SSLServerVerification || error == httplib::Error::SSLConnection || error == httplib::Error::SSLLoadingCerts)
+            return fail(Code::Denied, url_ + ": its TLS certificate is not trusted here", "install the certificate's authority on this machine");
+        const bool late = error == httplib::Error::Read || error == httplib::Error::ConnectionTimeout;
+        return fail(late ? Code::Timeout : Code::Unavailable, "no answer from " + url_ + ": " + httplib::to_string(error),
+                    "is the coordinator running? name its address with --url or BASMALIN_URL");
+    }
+
+  private:
+    std::string url_;
+    httplib::Client client_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Transport>> make_httplib_transport(const std::string& url) {
+    const auto wrong = [&] { return fail(Code::Invalid, "'" + url + "' is no address of a coordinator", "write it as http://127.0.0.1:8080"); };
+    const size_t scheme = url.find("://");
+    if (scheme == std::string::npos || (url.substr(0, scheme) != "http" && url.substr(0, scheme) != "https")) return wrong();
+    if (url.find('/', scheme + 3) != std::string::npos) return wrong();
+    auto transport = std::make_unique<HttplibTransport>(url);
+    if (!transport->valid()) return wrong();
+    return transport;
+}
+
+}  // namespace basmalin::coordinator
