@@ -29,7 +29,7 @@ class Script final : public Transport {
     std::vector<std::string>& asked_;
 };
 
-struct Run {
+struct Session {
     ManualClock clock;
     std::vector<std::string> asked;
     std::string out;
@@ -40,7 +40,7 @@ struct Run {
 }  // namespace
 
 TEST(Commands, ListsFollowEveryPage) {
-    Run run;
+    Session run;
     Client client = run.client({{"/api/gardens",
                                  {{200, R"({"items":[{"id":"a","nodes":1,"nodes_online":1,"devices":2}],"next":"a"})"},
                                   {200, R"({"items":[{"id":"b","nodes":2,"nodes_online":0,"devices":0}],"next":null})"}}}});
@@ -51,14 +51,14 @@ TEST(Commands, ListsFollowEveryPage) {
 }
 
 TEST(Commands, AnEmptyListSaysWhatToExpect) {
-    Run run;
+    Session run;
     Client client = run.client({{"/api/nodes", {{200, R"({"items":[],"next":null})"}}}});
     ASSERT_TRUE(show_nodes(client, run.terminal, {}));
     EXPECT_NE(run.out.find("No gateway yet"), std::string::npos);
 }
 
 TEST(Commands, JsonIsOneObjectALine) {
-    Run run;
+    Session run;
     run.terminal.json = true;
     Client client = run.client({{"/api/devices", {{200, R"({"items":[{"device":"x"},{"device":"y"}],"next":null})"}}}});
     ASSERT_TRUE(show_devices(client, run.terminal, {.node = "g1"}));
@@ -67,7 +67,7 @@ TEST(Commands, JsonIsOneObjectALine) {
 }
 
 TEST(Commands, ARefusalIsTheApisOwnSentenceAndHint) {
-    Run run;
+    Session run;
     Client client = run.client({});
     const auto done = show_nodes(client, run.terminal, {});
     ASSERT_FALSE(done);
@@ -75,7 +75,7 @@ TEST(Commands, ARefusalIsTheApisOwnSentenceAndHint) {
 }
 
 TEST(Commands, AMissingTokenSaysHowToNameIt) {
-    Run run;
+    Session run;
     Client client = run.client({{"/api/nodes", {{401, R"({"error":{"code":"denied","message":"no token","hint":""}})"}}}});
     const auto done = show_nodes(client, run.terminal, {});
     ASSERT_FALSE(done);
@@ -83,7 +83,7 @@ TEST(Commands, AMissingTokenSaysHowToNameIt) {
 }
 
 TEST(Commands, AnAnswerThatIsNoApiSaysSo) {
-    Run run;
+    Session run;
     Client client = run.client({{"/api/nodes", {{502, "<html>bad gateway</html>"}}}});
     const auto done = show_nodes(client, run.terminal, {});
     ASSERT_FALSE(done);
@@ -91,7 +91,7 @@ TEST(Commands, AnAnswerThatIsNoApiSaysSo) {
 }
 
 TEST(Commands, ReadingsNameNodeDeviceAndQuantity) {
-    Run run;
+    Session run;
     Client client = run.client({{"/api/readings", {{200, R"({"items":[],"next":null})"}}}});
     ASSERT_TRUE(show_readings(client, run.terminal, {.what = "g1/bed 1/soil", .since = "10m"}));
     EXPECT_EQ(run.asked.front(), "/api/readings?node=g1&device=bed%201&quantity=soil&from=-10m");
@@ -99,7 +99,7 @@ TEST(Commands, ReadingsNameNodeDeviceAndQuantity) {
 }
 
 TEST(Commands, FollowingShowsEveryReadingOnce) {
-    Run run;
+    Session run;
     run.terminal.json = true;
     const std::string first = R"({"time":"2026-01-01T00:00:01.000Z","value":1})";
     const std::string second = R"({"time":"2026-01-01T00:00:02.000Z","value":2})";
