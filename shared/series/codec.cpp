@@ -166,7 +166,8 @@ Result<void> check_group(const Rows& rows, const Layout& layout, Sums& sums) {
     if (rows.columns.size() != layout.columns.size() || rows.columns.empty()) return wrong("another number of columns than the layout has");
     for (size_t i = 0; i < rows.columns.size(); ++i) {
         if (layout.columns[i].decimals > decimals_max) return wrong("column " + layout.columns[i].quantity + " has too many decimals");
-        if (rows.columns[i].index() != static_cast<size_t>(layout.columns[i].kind)) return wrong("column " + layout.columns[i].quantity + " is of another kind");
+        if (rows.columns[i].index() != static_cast<size_t>(layout.columns[i].kind))
+            return wrong("column " + layout.columns[i].quantity + " is of another kind");
         if (std::visit([](const auto& values) { return values.size(); }, rows.columns[i]) != rows.times_ms.size())
             return wrong("column " + layout.columns[i].quantity + " is not as long as the times");
         if (const auto* booleans = std::get_if<Booleans>(&rows.columns[i]))
@@ -246,7 +247,8 @@ class GroupReader {
         const uint64_t head = in_.varint();
         if (!in_.ok() || head >> 2 > UINT32_MAX) return damaged("a group's layout is no id");
         const Layout* layout = layouts_.find(static_cast<uint32_t>(head >> 2));
-        if (layout == nullptr || layout->id != head >> 2) return fail(Code::NotFound, "layout " + std::to_string(head >> 2) + " is not known here");
+        if (layout == nullptr || layout->id != head >> 2)
+            return fail(Code::NotFound, "layout " + std::to_string(head >> 2) + " is not known here");
         if (layout->columns.empty() || layout->columns.size() > columns_max) return damaged("a layout has no columns or more than 64");
         const size_t count = (head & group_single_row) != 0 ? 1 : in_.count(1) + 2;
         if (!in_.ok() || count > in_.left()) return damaged("more rows than bytes");
@@ -328,7 +330,8 @@ Result<std::string> encode_body(const Body& body, const LayoutLookup& layouts) {
     std::set<uint32_t> ids;
     for (const Layout& layout : body.definitions) {
         if (const char* fault = fault_of(layout)) return fail(Code::Invalid, std::string("definitions: ") + fault);
-        if (!ids.insert(layout.id).second) return fail(Code::Invalid, "definitions: layout " + std::to_string(layout.id) + " is defined twice");
+        if (!ids.insert(layout.id).second)
+            return fail(Code::Invalid, "definitions: layout " + std::to_string(layout.id) + " is defined twice");
     }
     if (body.definitions.size() > limits.definitions_max) return fail(Code::Full, "definitions: too many for one body");
     const Layouts known(body.definitions, layouts);
@@ -339,9 +342,11 @@ Result<std::string> encode_body(const Body& body, const LayoutLookup& layouts) {
     int64_t previous_ms = 0;
     for (const Rows& rows : body.groups) {
         const Layout* layout = known.find(rows.layout);
-        if (layout == nullptr || layout->id != rows.layout) return fail(Code::Invalid, "rows of layout " + std::to_string(rows.layout) + ": not defined");
+        if (layout == nullptr || layout->id != rows.layout)
+            return fail(Code::Invalid, "rows of layout " + std::to_string(rows.layout) + ": not defined");
         if (auto good = check_group(rows, *layout, sums); !good) return pass(good);
-        if (sums.values > limits.values_max || sums.text_bytes > limits.bytes_max) return fail(Code::Full, "body: more values than one body may hold");
+        if (sums.values > limits.values_max || sums.text_bytes > limits.bytes_max)
+            return fail(Code::Full, "body: more values than one body may hold");
         append_group(plain, rows, *layout, neighbours, previous_ms);
     }
     if (plain.size() > limits.bytes_max) return fail(Code::Full, "body: longer than one body may be");

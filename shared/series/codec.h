@@ -26,8 +26,8 @@
 namespace basmalin {
 
 struct Column {
-    std::string quantity;
-    std::string unit;
+    std::string quantity{};
+    std::string unit{};
     ValueKind kind = ValueKind::Number;
     uint8_t decimals = 0;  // for Number: the usual scale, 0-15
     bool operator==(const Column&) const = default;
@@ -36,8 +36,8 @@ struct Column {
 // Ids are per stream, start at 1 and are never used twice within it.
 struct Layout {
     uint32_t id = 0;
-    std::string device;
-    std::vector<Column> columns;  // 1-64
+    std::string device{};
+    std::vector<Column> columns{};  // 1-64
     bool operator==(const Layout&) const = default;
 };
 
@@ -49,19 +49,19 @@ using ColumnValues = std::variant<Numbers, Booleans, Texts>;  // index == ValueK
 // Rows of one layout: times[i] belongs to value i of every column.
 struct Rows {
     uint32_t layout = 0;
-    std::vector<int64_t> times_ms;      // since boot
-    std::vector<ColumnValues> columns;  // as the layout's
+    std::vector<int64_t> times_ms{};      // since boot
+    std::vector<ColumnValues> columns{};  // as the layout's
     bool operator==(const Rows&) const = default;
 };
 
 struct Body {
-    std::vector<Layout> definitions;
-    std::vector<Rows> groups;
+    std::vector<Layout> definitions{};
+    std::vector<Rows> groups{};
     bool operator==(const Body&) const = default;  // NaN compares unequal: tests compare bits
 };
 
 struct DecodeLimits {
-    size_t bytes_max = 1 << 20;       // decompressed
+    size_t bytes_max = 1 << 20;  // decompressed
     size_t values_max = 1 << 18;
     size_t definitions_max = 4096;
 };

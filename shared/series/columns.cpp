@@ -11,7 +11,8 @@ namespace basmalin {
 namespace columns {
 namespace {
 
-constexpr std::array<double, decimals_max + 1> powers = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+constexpr std::array<double, decimals_max + 1> powers = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                                         1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
 uint64_t bits_of(double v) {
     uint64_t bits = 0;

@@ -29,7 +29,8 @@ std::string compress(std::string_view bytes, int level) {
 
 Result<std::string> decompress(std::string_view bytes, size_t bytes_max) {
     const unsigned long long size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
-    if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR) return fail(Code::Corrupt, "compressed bytes: no zstd frame of known size");
+    if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
+        return fail(Code::Corrupt, "compressed bytes: no zstd frame of known size");
     if (size > bytes_max)
         return fail(Code::Corrupt, "compressed bytes: " + std::to_string(size) + " bytes inside, at most " + std::to_string(bytes_max));
     if (const size_t frame = ZSTD_findFrameCompressedSize(bytes.data(), bytes.size()); ZSTD_isError(frame) != 0 || frame != bytes.size())

@@ -40,11 +40,13 @@ std::string seal_batch(uint64_t stream, const BatchHeader& header, std::string_v
 Result<BatchView> open_batch(uint64_t stream, std::string_view bytes) {
     if (bytes.size() < checksum_bytes + 8) return damaged("too short");
     const std::string_view sealed = bytes.substr(0, bytes.size() - checksum_bytes);
-    if (Reader(bytes.substr(sealed.size())).u32() != checksum(stream, sealed)) return damaged("its checksum is wrong, or it is another stream's");
+    if (Reader(bytes.substr(sealed.size())).u32() != checksum(stream, sealed))
+        return damaged("its checksum is wrong, or it is another stream's");
     Reader in(sealed);
     const uint8_t first = in.u8();
     if (first >> 4 != batch_version)
-        return fail(Code::Invalid, "batch: version " + std::to_string(first >> 4) + ", this program knows version " + std::to_string(batch_version),
+        return fail(Code::Invalid,
+                    "batch: version " + std::to_string(first >> 4) + ", this program knows version " + std::to_string(batch_version),
                     "a later release sent it: update this program");
     const uint8_t second = in.u8();
     BatchView view;
@@ -84,7 +86,8 @@ std::string encode_gaps(const std::vector<Gap>& gaps) {
     const Gap* previous = nullptr;
     for (const Gap& gap : gaps) {
         const bool same = previous != nullptr && previous->stream == gap.stream;
-        w.u8(static_cast<uint8_t>((gap.exact ? gap_exact : 0) | static_cast<uint8_t>(gap.reason) << gap_reason_shift | (same ? gap_same_stream : 0)));
+        w.u8(static_cast<uint8_t>((gap.exact ? gap_exact : 0) | static_cast<uint8_t>(gap.reason) << gap_reason_shift |
+                                  (same ? gap_same_stream : 0)));
         if (!same) w.u64(gap.stream);
         w.varint(gap.first_seq);
         w.varint(gap.last_seq - gap.first_seq);

@@ -21,16 +21,16 @@ struct BatchHeader {
     Priority priority = Priority::Normal;
     ClockState clock = ClockState::Unsynced;  // at sealing
     uint32_t boot_no = 0;                     // per stream, from 1
-    MonoTime sealed_mono;
-    WallTime sealed_wall;
-    uint32_t readings = 0;                    // how many the body holds
-    MonoTime first;                           // of the earliest reading; sealed_mono if none
+    MonoTime sealed_mono{};
+    WallTime sealed_wall{};
+    uint32_t readings = 0;  // how many the body holds
+    MonoTime first{};       // of the earliest reading; sealed_mono if none
     bool operator==(const BatchHeader&) const = default;
 };
 
 struct BatchView {
-    BatchHeader header;
-    std::string_view body;  // into the bytes given
+    BatchHeader header{};
+    std::string_view body{};  // into the bytes given
 };
 
 // The checksum covers the stream id too: a batch cannot be passed off as another stream's.
@@ -41,13 +41,13 @@ Result<BatchView> open_batch(uint64_t stream, std::string_view bytes);
 // Batches that will never come: what a Gaps batch's body holds. Reasons are wire values: keep them.
 enum class GapReason : uint8_t { Evicted = 0, Damaged = 1, Released = 2 };  // Released: delivered once, no longer held
 struct Gap {
-    uint64_t stream = 0;     // usually the batch's own stream; an older one of this node after a repair
+    uint64_t stream = 0;  // usually the batch's own stream; an older one of this node after a repair
     uint64_t first_seq = 0;
-    uint64_t last_seq = 0;   // inclusive
-    uint64_t readings = 0;   // lost with them; a lower bound when `exact` is false
+    uint64_t last_seq = 0;  // inclusive
+    uint64_t readings = 0;  // lost with them; a lower bound when `exact` is false
     bool exact = true;
-    WallTime from;           // as known at eviction; 0 if unknown
-    WallTime to;
+    WallTime from{};  // as known at eviction; 0 if unknown
+    WallTime to{};
     GapReason reason = GapReason::Evicted;
     bool operator==(const Gap&) const = default;
 };
@@ -70,8 +70,8 @@ enum class Lane : uint8_t { Alarm = 0, Live = 1, Backlog = 2 };
 struct UpMessage {
     uint64_t stream = 0;
     Lane lane = Lane::Live;
-    std::vector<BootOffset> boots;          // offsets of boots that batches sealed unsynced refer to
-    std::vector<std::string_view> batches;  // into the bytes given
+    std::vector<BootOffset> boots{};          // offsets of boots that batches sealed unsynced refer to
+    std::vector<std::string_view> batches{};  // into the bytes given
 };
 constexpr size_t up_bytes_max = 32 * 1024;
 constexpr size_t up_bytes_hard_max = 64 * 1024;  // what a decoder refuses to look at
@@ -98,8 +98,8 @@ struct Ack {
     uint64_t epoch = 0;
     uint64_t stream = 0;
     uint64_t mark = 0;
-    std::vector<SeqRange> ranges;    // ack_ranges_max at most on the wire: encode_ack() sends the lowest
-    bool definitions_wanted = false; // batches came whose layouts are not known here: define all again
+    std::vector<SeqRange> ranges{};   // ack_ranges_max at most on the wire: encode_ack() sends the lowest
+    bool definitions_wanted = false;  // batches came whose layouts are not known here: define all again
     bool operator==(const Ack&) const = default;
 };
 std::string encode_ack(const Ack& ack);

@@ -45,7 +45,8 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
     const auto ms = fraction_ms(text.substr(19, text.size() - 20));
     if (!year || !month || !day || !hour || !minute || !second || !ms) return std::nullopt;
     using namespace std::chrono;
-    const year_month_day date(std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)), std::chrono::day(static_cast<unsigned>(*day)));
+    const year_month_day date(std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
+                              std::chrono::day(static_cast<unsigned>(*day)));
     if (*year < 1970 || !date.ok() || *hour > 23 || *minute > 59 || *second > 59) return std::nullopt;
     const int64_t days = sys_days(date).time_since_epoch().count();
     return WallTime{((days * 24 + *hour) * 60 + *minute) * 60'000 + int64_t{*second} * 1000 + *ms};
@@ -57,7 +58,9 @@ Fields::Fields(const Json& json, std::string path) : json_(json), path_(std::mov
 
 void Fields::wrong(std::string_view key, std::string_view should) {
     if (error_) return;
-    error_ = Error{Code::Invalid, path_ + ": \"" + std::string(key) + "\": " + (absent(key) ? "missing, " : "") + "should be " + std::string(should), {}};
+    error_ = Error{Code::Invalid,
+                   path_ + ": \"" + std::string(key) + "\": " + (absent(key) ? "missing, " : "") + "should be " + std::string(should),
+                   {}};
 }
 
 void Fields::absorb(const Fields& part) {
@@ -89,7 +92,8 @@ uint64_t Fields::sequence(std::string_view key) { return static_cast<uint64_t>(i
 
 uint64_t Fields::id(std::string_view key) {
     const std::string& value = json_[key].as_string();
-    const bool sixteen = value.size() == 16 && std::all_of(value.begin(), value.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+    const bool sixteen = value.size() == 16 &&
+                         std::all_of(value.begin(), value.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
     uint64_t number = 0;
     if (sixteen)
         std::from_chars(value.data(), value.data() + value.size(), number, 16);

@@ -85,7 +85,8 @@ Result<DeviceHealth> decode_device_health(std::string_view text) {
     DeviceHealth health;
     health.device = in.text("device", label_bytes_max);
     if (!is_label(health.device)) in.wrong("device", "1-128 bytes without control characters, '/', '+' and '#'");
-    health.state = std::array{DeviceState::Ok, DeviceState::Late, DeviceState::Silent, DeviceState::Fault}[in.choice("state", {"ok", "late", "silent", "fault"})];
+    health.state = std::array{DeviceState::Ok, DeviceState::Late, DeviceState::Silent,
+                              DeviceState::Fault}[in.choice("state", {"ok", "late", "silent", "fault"})];
     health.reason = in.optional_text("reason", sentence_bytes_max);
     health.last_seen = in.optional_time("last_seen");
     health.interval_seconds = in.optional_number("interval_seconds");
@@ -137,7 +138,8 @@ Result<NodeHealth> decode_node_health(std::string_view text) {
         health.flags.emplace(name, value.as_bool());
     }
     for (const auto& [name, value] : in.optional_object("texts", health_values_max)) {
-        if (!value.is_string() || value.as_string().size() > sentence_bytes_max) in.wrong("texts", "an object of texts of at most 256 bytes");
+        if (!value.is_string() || value.as_string().size() > sentence_bytes_max)
+            in.wrong("texts", "an object of texts of at most 256 bytes");
         health.texts.emplace(name, value.as_string());
     }
     for (const Json& item : in.optional_array("services", services_max)) {

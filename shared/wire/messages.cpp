@@ -72,7 +72,8 @@ std::string encode(const Hello& hello) {
     json.set("streams", std::move(streams)).set("gaps_pending", hello.gaps_pending);
     Json labels = Json::object();
     for (const auto& [key, value] : hello.labels)
-        if (labels.as_object().size() < labels_max && !key.empty() && key.size() <= label_key_bytes_max) labels.set(key, bounded(value, label_bytes_max));
+        if (labels.as_object().size() < labels_max && !key.empty() && key.size() <= label_key_bytes_max)
+            labels.set(key, bounded(value, label_bytes_max));
     json.set("labels", std::move(labels));
     return json.dump();
 }

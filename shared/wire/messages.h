@@ -27,14 +27,14 @@ struct Hello {
         uint64_t acked = 0;       // contiguous mark as the node knows it
         bool operator==(const Stream&) const = default;
     };
-    std::string garden;
-    std::string agent_version;
+    std::string garden{};
+    std::string agent_version{};
     uint64_t boot = 0;
     uint32_t boot_no = 0;
-    BootOffset clock;               // of this boot
-    std::vector<Stream> streams;    // the current one first; 8 at most
+    BootOffset clock{};             // of this boot
+    std::vector<Stream> streams{};  // the current one first; 8 at most
     int64_t gaps_pending = 0;       // gap records not yet sealed
-    std::map<std::string, std::string> labels;
+    std::map<std::string, std::string> labels{};
     bool operator==(const Hello&) const = default;
 };
 
@@ -43,12 +43,12 @@ struct Welcome {
     struct Stream {
         uint64_t stream = 0;
         uint64_t mark = 0;
-        std::vector<SeqRange> ranges;
+        std::vector<SeqRange> ranges{};
         bool operator==(const Stream&) const = default;
     };
     uint64_t epoch = 0;
-    WallTime time;                  // the coordinator's clock: a floor for a gateway that never synced
-    std::vector<Stream> streams;    // those of the hello that are known here
+    WallTime time{};                // the coordinator's clock: a floor for a gateway that never synced
+    std::vector<Stream> streams{};  // those of the hello that are known here
     bool definitions_wanted = false;
     bool operator==(const Welcome&) const = default;
 };
@@ -56,11 +56,11 @@ struct Welcome {
 // Retained; also the will (online false, reason "lost").
 struct Status {
     bool online = false;
-    std::string reason;             // "" online, "shutdown" a clean end, "lost" the will
-    WallTime since;
-    std::string agent_version;
+    std::string reason{};  // "" online, "shutdown" a clean end, "lost" the will
+    WallTime since{};
+    std::string agent_version{};
     uint64_t boot = 0;
-    std::string garden;
+    std::string garden{};
     bool operator==(const Status&) const = default;
 };
 
@@ -68,36 +68,36 @@ struct Status {
 enum class DeviceState { Ok, Late, Silent, Fault };
 std::string_view to_string(DeviceState state);  // "ok" "late" "silent" "fault"
 struct DeviceHealth {
-    std::string device;
+    std::string device{};
     DeviceState state = DeviceState::Ok;
-    std::string reason;                        // why not ok, for a person
-    std::optional<WallTime> last_seen;
-    std::optional<double> interval_seconds;    // learned; empty while unknown
-    std::optional<double> battery_percent;
-    std::optional<double> battery_volts;
-    std::optional<double> link_quality_percent;
-    std::optional<double> rssi_dbm;
-    std::string firmware_version;
-    std::string model;
-    std::string name;                          // for people; may be empty
-    std::string dialect;                       // "esphome" "tasmota" …
+    std::string reason{};  // why not ok, for a person
+    std::optional<WallTime> last_seen{};
+    std::optional<double> interval_seconds{};  // learned; empty while unknown
+    std::optional<double> battery_percent{};
+    std::optional<double> battery_volts{};
+    std::optional<double> link_quality_percent{};
+    std::optional<double> rssi_dbm{};
+    std::string firmware_version{};
+    std::string model{};
+    std::string name{};     // for people; may be empty
+    std::string dialect{};  // "esphome" "tasmota" …
     bool operator==(const DeviceHealth&) const = default;
 };
 
 // Retained. `values` and `texts` are keyed by the names in shared/wire/README.md ("memory_available_bytes", …).
 struct NodeHealth {
-    WallTime time;
+    WallTime time{};
     bool time_trusted = false;
-    std::map<std::string, double> values;
-    std::map<std::string, bool> flags;
-    std::map<std::string, std::string> texts;
+    std::map<std::string, double> values{};
+    std::map<std::string, bool> flags{};
+    std::map<std::string, std::string> texts{};
     struct Service {
-        std::string unit;
-        std::string state;     // "active" "failed" …
+        std::string unit{};
+        std::string state{};  // "active" "failed" …
         int64_t restarts = 0;
         bool operator==(const Service&) const = default;
     };
-    std::vector<Service> services;
+    std::vector<Service> services{};
     bool operator==(const NodeHealth&) const = default;
 };
 

@@ -20,8 +20,10 @@ bool SeqSet::insert(uint64_t seq) {
 void SeqSet::insert(SeqRange range) {
     if (range.last < range.first || range.last <= mark_) return;
     range.first = std::max(range.first, mark_ + 1);
-    // The ranges that overlap or touch this one: from the first that ends at or after first - 1 to the last that begins at or before last + 1.
-    const auto from = std::lower_bound(ranges_.begin(), ranges_.end(), range.first - 1, [](const SeqRange& r, uint64_t s) { return r.last < s; });
+    // The ranges that overlap or touch this one: from the first that ends at or after first - 1 to the last that begins at or before last
+    // + 1.
+    const auto from =
+        std::lower_bound(ranges_.begin(), ranges_.end(), range.first - 1, [](const SeqRange& r, uint64_t s) { return r.last < s; });
     auto until = from;
     while (until != ranges_.end() && until->first - 1 <= range.last) {
         range.first = std::min(range.first, until->first);

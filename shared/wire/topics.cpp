@@ -84,7 +84,8 @@ Result<Topic> Topic::parse(std::string_view text) {
         topic.kind = kind;
         return topic;
     }
-    if (!text.starts_with(device_level) || !text.ends_with(device_health_level) || text.size() <= device_level.size() + device_health_level.size())
+    if (!text.starts_with(device_level) || !text.ends_with(device_health_level) ||
+        text.size() <= device_level.size() + device_health_level.size())
         return wrong("unknown behind the node");
     text = text.substr(device_level.size(), text.size() - device_level.size() - device_health_level.size());
     topic.kind = Kind::DeviceHealth;

@@ -10,9 +10,9 @@ namespace basmalin {
 
 struct Topic {
     enum class Kind { Up, Ack, Hello, Welcome, Status, Health, DeviceHealth, Desired, Reported, Command, Result };
-    std::string node;
+    std::string node{};
     Kind kind = Kind::Up;
-    std::string device;  // DeviceHealth only
+    std::string device{};  // DeviceHealth only
 
     std::string text() const;  // "fleet/1/g1/up"; a device's name is percent-encoded where a topic needs it
     static Result<Topic> parse(std::string_view text);

@@ -7,14 +7,16 @@
 namespace basmalin {
 namespace {
 
-constexpr uint8_t up_version = 0xB1;   // high half: what it is; low half: the version
+constexpr uint8_t up_version = 0xB1;  // high half: what it is; low half: the version
 constexpr uint8_t ack_version = 0xA1;
 constexpr uint8_t ack_definitions_wanted = 0x01;
 
 // A wrong first byte: a later version of the same message is Invalid and says so, anything else Corrupt.
 std::unexpected<Error> not_this(const char* name, uint8_t first, uint8_t known) {
     if (first >> 4 == known >> 4)
-        return fail(Code::Invalid, std::string(name) + ": version " + std::to_string(first & 0x0f) + ", this program knows version " + std::to_string(known & 0x0f),
+        return fail(Code::Invalid,
+                    std::string(name) + ": version " + std::to_string(first & 0x0f) + ", this program knows version " +
+                        std::to_string(known & 0x0f),
                     "a later release sent it: update this program");
     return fail(Code::Corrupt, std::string(name) + ": not such a message");
 }

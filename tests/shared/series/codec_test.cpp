@@ -13,8 +13,13 @@ using namespace generated;
 
 const LayoutLookup nothing_known = [](uint32_t) -> const Layout* { return nullptr; };
 
-Layout bed() { return {1, "bed1", {{"temperature", "Cel", ValueKind::Number, 1}, {"wet", "", ValueKind::Boolean, 0}, {"state", "", ValueKind::Text, 0}}}; }
-Layout air(uint32_t id, uint8_t decimals = 1) { return {id, "air" + std::to_string(id), {{"temperature", "Cel", ValueKind::Number, decimals}}}; }
+Layout bed() {
+    return {
+        1, "bed1", {{"temperature", "Cel", ValueKind::Number, 1}, {"wet", "", ValueKind::Boolean, 0}, {"state", "", ValueKind::Text, 0}}};
+}
+Layout air(uint32_t id, uint8_t decimals = 1) {
+    return {id, "air" + std::to_string(id), {{"temperature", "Cel", ValueKind::Number, decimals}}};
+}
 Rows air_row(uint32_t id, int64_t ms, double v) { return {id, {ms}, {Numbers{v}}}; }
 
 std::string encoded(const Body& body, const LayoutLookup& known = nothing_known) {
@@ -44,7 +49,9 @@ TEST(Codec, NumbersTextsAndBooleansComeBackBitForBit) {  // R1, R4
 }
 
 TEST(Codec, TheSameBodyIsAlwaysTheSameBytes) {
-    for_each_seed(200, [](uint64_t seed) { ASSERT_EQ(encoded(body(seed).body, body(seed).lookup()), encoded(body(seed).body, body(seed).lookup())); });
+    for_each_seed(200, [](uint64_t seed) {
+        ASSERT_EQ(encoded(body(seed).body, body(seed).lookup()), encoded(body(seed).body, body(seed).lookup()));
+    });
 }
 
 TEST(Codec, ARowOfOneDeviceCostsOneByteForItsLayout) {  // a byte for the body, one for the group, two of time, two of value
@@ -199,7 +206,8 @@ TEST(CodecDamage, NamesWhatIsWrong) {
     EXPECT_EQ(text_of(defined(air(1), std::string("\x04\x7f\x00", 3))), "body: more rows than bytes");
     EXPECT_EQ(text_of(defined(air(1), std::string("\x05\x00", 2))), "body: numbers cut short");
     EXPECT_EQ(text_of(defined(air(1), std::string("\x07\x00\x7e\x00", 4))), "number column: unknown encoding");
-    EXPECT_EQ(text_of(defined(air(1), std::string("\x05\x00\x80\x80\x80\x80\x80\x80\x80\x20", 10))), "body: numbers cut short or out of range");  // 2^53
+    EXPECT_EQ(text_of(defined(air(1), std::string("\x05\x00\x80\x80\x80\x80\x80\x80\x80\x20", 10))),
+              "body: numbers cut short or out of range");  // 2^53
 }
 
 TEST(CodecDamage, BitsBeyondTheLastBooleanAreCorrupt) {

@@ -36,7 +36,8 @@ TEST(Decimals, AreTheLeastThatGiveTheSameBits) {
 }
 
 TEST(Decimals, ThereAreNoneForWhatIsNoShortDecimal) {
-    for (const double v : {-0.0, std::nan(""), HUGE_VAL, -HUGE_VAL, 0.1 + 0.2, 1e-16, 9007199254740992.0, 1e300, static_cast<double>(21.4f)})
+    for (const double v :
+         {-0.0, std::nan(""), HUGE_VAL, -HUGE_VAL, 0.1 + 0.2, 1e-16, 9007199254740992.0, 1e300, static_cast<double>(21.4f)})
         EXPECT_EQ(decimals_of(v), -1) << v;
 }
 
@@ -56,7 +57,8 @@ TEST(Columns, NumbersComeBackBitForBit) {  // R1
     for_each_seed(3000, [](uint64_t seed) {
         Dice dice(seed);
         const auto decimals = static_cast<uint8_t>(dice.below(16));
-        expect_back(numbers(dice, dice.below(dice.one_in(10) ? 500 : 20), decimals), static_cast<uint8_t>(dice.one_in(2) ? decimals : dice.below(20)));
+        expect_back(numbers(dice, dice.below(dice.one_in(10) ? 500 : 20), decimals),
+                    static_cast<uint8_t>(dice.one_in(2) ? decimals : dice.below(20)));
     });
 }
 
@@ -90,7 +92,8 @@ TEST(Columns, TimesOfAnyKindComeBack) {
     for_each_seed(2000, [](uint64_t seed) {
         Dice dice(seed);
         std::vector<int64_t> times;
-        for (uint64_t i = dice.below(30); i > 0; --i) times.push_back(dice.one_in(4) ? static_cast<int64_t>(dice.bits()) : dice.between(0, 1 << 30));
+        for (uint64_t i = dice.below(30); i > 0; --i)
+            times.push_back(dice.one_in(4) ? static_cast<int64_t>(dice.bits()) : dice.between(0, 1 << 30));
         std::string bytes;
         encode_times(bytes, times);
         Reader in(bytes);

@@ -118,7 +118,8 @@ inline Rows rows(Dice& dice, const Layout& of) {
     int64_t now = dice.one_in(30) ? static_cast<int64_t>(dice.bits()) : dice.between(0, 1'000'000'000);
     for (size_t i = 0; i < count; ++i) {
         made.times_ms.push_back(now);
-        now = dice.one_in(50) ? static_cast<int64_t>(dice.bits()) : static_cast<int64_t>(static_cast<uint64_t>(now) + static_cast<uint64_t>(dice.between(-10, 61'000)));
+        now = dice.one_in(50) ? static_cast<int64_t>(dice.bits())
+                              : static_cast<int64_t>(static_cast<uint64_t>(now) + static_cast<uint64_t>(dice.between(-10, 61'000)));
     }
     for (const Column& column : of.columns) {
         if (column.kind == ValueKind::Number) {
@@ -171,7 +172,8 @@ inline bool same(const Body& a, const Body& b) {
         for (size_t c = 0; c < x.columns.size(); ++c) {
             if (x.columns[c].index() != y.columns[c].index()) return false;
             const auto* numbers_of_x = std::get_if<Numbers>(&x.columns[c]);
-            if (numbers_of_x != nullptr ? !same(*numbers_of_x, std::get<Numbers>(y.columns[c])) : x.columns[c] != y.columns[c]) return false;
+            if (numbers_of_x != nullptr ? !same(*numbers_of_x, std::get<Numbers>(y.columns[c])) : x.columns[c] != y.columns[c])
+                return false;
         }
     }
     return true;
