@@ -206,12 +206,12 @@ TEST_F(DeviceStory, AChangeOfStateIsPublishedAtOnceAndAllElseOnceAMinute) {
         EXPECT_EQ(published(at), 0u) << at;
     }
     EXPECT_EQ(published(60), 1u);
-    EXPECT_EQ(published(130), 0u);  // nothing came since
-    said(131, false);
-    EXPECT_EQ(published(131), 1u);
-    EXPECT_EQ(published(132), 0u);
-    said(133, true);
-    EXPECT_EQ(published(133), 1u);
+    EXPECT_EQ(published(75), 0u);  // nothing came since
+    said(76, false);
+    EXPECT_EQ(published(76), 1u);
+    EXPECT_EQ(published(77), 0u);
+    said(78, true);
+    EXPECT_EQ(published(78), 1u);
 }
 
 TEST_F(DeviceStory, BecomingLateAndSilentIsPublishedOnceEach) {
