@@ -5,7 +5,13 @@
 //     at least each write_deadline, a kept-alive connection idle for idle_deadline at most. A connection past its deadline is closed.
 // R3  At most connections_max connections in all and connections_per_address_max for one address; beyond: 503 and close.
 // R4  A handler that returns an Error becomes {"error":{"code","message","hint"}} with the status of its code.
+//     A guard's Denied is 401 with WWW-Authenticate (say who you are), a handler's Denied is 403 (you may not).
 // R5  drain(): no new connections, `Connection: close` on what is in flight, then done() or the deadline.
+// R6  Streams have back-pressure: the next piece is asked for when the previous one is written. At most streams_max at once,
+//     each turn one piece of one stream; beyond: 503 with Retry-After. An error before the first piece is an ordinary answer.
+// R7  A path or a query that is badly escaped, not UTF-8 or holds a NUL gets 400. The guard looks at the header, before any
+//     body is read.
+// R8  Bodies over 1 KiB of a kind that shrinks are sent gzipped to who accepts it; large ones are compressed off the loop.
 // Threads: the loop's; only a response's `stream` is called on the server's own stream Worker.
 #pragma once
 
@@ -15,6 +21,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "shared/base/clock.h"
@@ -39,7 +46,7 @@ struct HttpRequest {
     }
 };
 
-// Appends at most about 64 KiB to `out`; returns false when that was the last piece. An error after the first piece
+// Called on the server's stream worker, one call at a time. Appends at most about 64 KiB to `out`; returns false when that was the last piece. An error after the first piece
 // ends the connection without the closing chunk, so a client sees that the answer is not whole.
 using BodyStream = std::function<Result<bool>(std::string& out)>;
 
@@ -55,16 +62,18 @@ struct HttpResponse {
 };
 
 using HttpHandler = std::function<Result<HttpResponse>(const HttpRequest&)>;
-// Looks at every request before its handler: an Error (Denied: 401 or 403) answers instead.
+// Looks at every request before its handler and its body ("unmatched" where no route fits): an Error answers instead.
 using HttpGuard = std::function<Result<void>(const HttpRequest&, std::string_view route)>;
 
 int http_status(Code code);  // Invalid 400, NotFound 404, Conflict 409, Denied 403, Full 429, Timeout 504, Unavailable 503, Corrupt 500
+// A status of 0: the one of the error's code.
 HttpResponse error_response(const Error& error, int status = 0);
 
 struct HttpLimits {
     size_t header_bytes_max = 8 * 1024;
     size_t body_bytes_max = 1 << 20;
     size_t connections_max = 4096;
+    size_t streams_max = 32;
     size_t connections_per_address_max = 4096;
     Duration header_deadline = seconds(10);
     Duration body_deadline = seconds(30);
@@ -94,6 +103,7 @@ class HttpServer {
 
     // Port 0: the kernel chooses. Returns the port.
     Result<uint16_t> listen(const std::string& address, uint16_t port);
+    // Thread of construction to destruction: the loop's. Destroying closes every connection at once and waits for the stream worker.
     // Stops accepting, lets answers in flight finish, then calls `done` (on the loop), at the deadline at the latest.
     void drain(Duration deadline, std::function<void()> done);
     size_t connections() const;

@@ -1,0 +1,156 @@
+// The two halves of a connection (beast_session.cpp reads, beast_answer.cpp writes) and what connections share. Only the
+// beast_*.cpp files include this. Thread: the loop's; a Pull's source and gzip are the stream worker's.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "shared/base/log.h"
+#include "shared/http/gzip.h"
+#include "shared/http/message.h"
+#include "shared/http/router.h"
+#include "shared/http/server.h"
+#include "shared/loop/worker.h"
+
+namespace basmalin::beast_http {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using tcp = asio::ip::tcp;
+using Failure = boost::system::error_code;
+using Steady = std::chrono::steady_clock;
+
+constexpr size_t read_bytes = 16 * 1024;
+
+class Session;
+
+// What the server and its connections share.
+struct Core : std::enable_shared_from_this<Core> {
+    Core(Loop& owner, const HttpLimits& bounds)
+        : loop(owner), limits(bounds), acceptor(owner.context()), worker("http-stream", bounds.streams_max + 1) {}
+
+    void accept();
+    void admit(tcp::socket socket);
+    void forget(const std::shared_ptr<Session>& session);
+    void close_all(bool only_idle);
+    void end_drain_if_empty();
+    std::string date();
+
+    Loop& loop;
+    const HttpLimits limits;
+    Router router;
+    HttpGuard guard;
+    std::function<void(const HttpObservation&)> observer;
+    tcp::acceptor acceptor;
+    std::set<std::shared_ptr<Session>> sessions;
+    std::map<std::string, size_t> by_address;
+    size_t streams = 0;
+    bool draining = false;
+    std::function<void()> drained;
+    Timer drain_timer;
+    Timer accept_timer;
+    log::Gate refusals{seconds(60)};
+    SystemClock clock;
+    int64_t date_seconds = 0;
+    std::string date_text;
+    Worker worker;
+};
+
+// A stream on its way: shared with the worker, which alone calls `source` and `gzip`.
+struct Pull {
+    BodyStream source;
+    std::unique_ptr<Gzip> gzip;
+    std::atomic<bool> cancelled = false;
+    HttpResponse response;  // head only; the loop's
+    bool begun = false;     // the loop's: the head is sent
+};
+
+struct Piece {
+    std::string bytes;
+    Result<bool> more = false;
+    bool gzipped = false;
+};
+
+//      ┌──────────── kept alive ────────────┐
+//   Idle ─> Header ─> Body ─> Answering ────┴─> Lingering ─> Closed     (a deadline or a broken socket: Closed)
+class Session : public std::enable_shared_from_this<Session> {
+  public:
+    Session(std::shared_ptr<Core> core, tcp::socket socket, std::string peer)
+        : core_(std::move(core)), stream_(std::move(socket)), peer_(std::move(peer)), buffer_(core_->limits.header_bytes_max + read_bytes) {}
+
+    void start() {
+        fresh_parser();
+        stage_ = Stage::Header;
+        deadline(core_->limits.header_deadline);
+        read();
+    }
+    const std::string& peer() const { return peer_; }
+    bool idle() const { return stage_ == Stage::Idle || (stage_ == Stage::Header && buffer_.size() == 0 && !parser_->got_some()); }
+    void close();
+
+  private:
+    enum class Stage { Idle, Header, Body, Answering, Lingering, Closed };
+    enum class Then { ReadBody, NextPiece, Finish };
+
+    void deadline(Duration d) { stream_.expires_after(std::chrono::milliseconds(d.ms)); }
+    void fresh_parser();
+    void read();
+    void on_read(const Failure& failure, size_t n);
+    void parse();
+    void refuse(int status, Error error);
+    void refuse_syntax(const Failure& failure);
+    void on_header();
+    bool take_head();
+    bool route_it();
+    void on_request();
+    void answer(HttpResponse response);
+    void send_whole(HttpResponse response);
+    void start_stream(HttpResponse response);
+    void next_piece();
+    void on_piece(Piece piece);
+    void begin_stream(bool gzipped);
+    void write(Then then);
+    void write_some();
+    void on_written(const Failure& failure, size_t n);
+    void finish();
+    void linger();
+    void release_stream();
+    void observe();
+    bool wants_gzip(const HttpResponse& response) const;
+
+    std::shared_ptr<Core> core_;
+    beast::tcp_stream stream_;
+    const std::string peer_;
+    beast::flat_buffer buffer_;
+    std::optional<http::request_parser<http::string_body>> parser_;
+    Stage stage_ = Stage::Idle;
+    HttpRequest request_;
+    std::string route_;
+    HttpHandler handler_;
+    Steady::time_point started_;
+    bool observed_ = true;
+    bool keep_alive_ = true;
+    bool http10_ = false;
+    bool head_only_ = false;
+    bool input_pending_ = false;  // the client may still be sending what nobody reads
+    int status_ = 0;
+    std::shared_ptr<Pull> pull_;
+    std::string head_;
+    std::string body_;
+    size_t written_ = 0;
+    size_t lingered_ = 0;
+    Then then_ = Then::Finish;
+};
+
+}  // namespace basmalin::beast_http
