@@ -1,0 +1,82 @@
+#include "coordinator/ingest/ring.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace basmalin::coordinator {
+
+Ring::Push Ring::push(Arrived message) {
+    {
+        const std::lock_guard lock(mutex_);
+        const size_t bytes = cost(message);
+        if (queue_.size() >= limits_.messages_max || bytes_ + bytes > limits_.bytes_max) return Push::Full;
+        size_t& of_node = of_node_[message.topic.node];
+        if (of_node >= limits_.node_messages_max) return Push::NodeFull;
+        ++of_node;
+        bytes_ += bytes;
+        ++pushed_;
+        queue_.push_back(std::move(message));
+    }
+    came_.notify_one();
+    return Push::Taken;
+}
+
+std::vector<Arrived> Ring::take_locked(size_t messages_max, size_t bytes_max) {
+    std::vector<Arrived> out;
+    size_t bytes = 0;
+    while (!queue_.empty() && out.size() < messages_max) {
+        Arrived& first = queue_.front();
+        const size_t its_bytes = cost(first);
+        if (!out.empty() && bytes + its_bytes > bytes_max) break;
+        bytes += its_bytes;
+        bytes_ -= its_bytes;
+        const auto of_node = of_node_.find(first.topic.node);
+        if (--of_node->second == 0) of_node_.erase(of_node);
+        out.push_back(std::move(first));
+        queue_.pop_front();
+    }
+    return out;
+}
+
+std::vector<Arrived> Ring::take(size_t messages_max, size_t bytes_max) {
+    const std::lock_guard lock(mutex_);
+    return take_locked(messages_max, bytes_max);
+}
+
+std::vector<Arrived> Ring::gather(const Gather& bounds) {
+    std::unique_lock lock(mutex_);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(bounds.most.ms);
+    while (!queue_.empty() && !hurry_ && queue_.size() < bounds.messages_max && bytes_ < bounds.bytes_max) {
+        const auto now = std::chrono::steady_clock::now();
+        const uint64_t seen = pushed_;
+        const auto until = std::min(end, now + std::chrono::milliseconds(bounds.idle.ms));
+        if (now >= end || !came_.wait_until(lock, until, [&] { return pushed_ != seen || hurry_; })) break;
+    }
+    return take_locked(bounds.messages_max, bounds.bytes_max);
+}
+
+void Ring::hurry() {
+    {
+        const std::lock_guard lock(mutex_);
+        hurry_ = true;
+    }
+    came_.notify_all();
+}
+
+size_t Ring::messages() const {
+    const std::lock_guard lock(mutex_);
+    return queue_.size();
+}
+
+size_t Ring::bytes() const {
+    const std::lock_guard lock(mutex_);
+    return bytes_;
+}
+
+double Ring::fullness() const {
+    const std::lock_guard lock(mutex_);
+    return std::max(static_cast<double>(queue_.size()) / static_cast<double>(limits_.messages_max),
+                    static_cast<double>(bytes_) / static_cast<double>(limits_.bytes_max));
+}
+
+}  // namespace basmalin::coordinator

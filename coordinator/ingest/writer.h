@@ -1,0 +1,117 @@
+// The one thread that writes: it drains the ring of `up` messages into the store, many messages a transaction.
+// R1  A batch leaves only committed: the result goes to the loop after the commit, and acks are made of results alone.
+// R2  A commit that fails for want of space or time is tried again, with a backoff, and nothing else is taken meanwhile: the ring
+//     fills, then sheds, and the gateways keep their data. Overload stops the acks.
+// R3  A commit that fails for what it holds is split until the guilty batch stands alone; that one is given up and counted, the
+//     rest is committed. One batch never blocks the others.
+// R4  A message whose envelope cannot be decoded is reported with its node and not acked: there is nothing to ack.
+// R5  At most results_max results wait for the loop: a loop that is slow slows the writer.
+// R6  Other work on the store (marks, saves, maintenance) runs between commits, in the order given.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coordinator/ingest/ring.h"
+#include "coordinator/store/store.h"
+#include "shared/base/backoff.h"
+#include "shared/base/clock.h"
+#include "shared/loop/loop.h"
+#include "shared/loop/worker.h"
+
+namespace basmalin::coordinator {
+
+struct WriterOptions {
+    Gather gather;
+    Backoff retry{.first = milliseconds(200), .cap = seconds(10)};
+    int64_t results_max = 8;
+};
+
+// An event that a node reports of itself (a batch of kind Events), for the log.
+struct NodeEvent {
+    std::string node;
+    std::string text;  // JSON, one line
+};
+
+struct Garbage {
+    std::string node;
+    Error why;
+};
+
+// Messages taken from the ring, before their commit.
+struct Taken {
+    std::vector<size_t> message_bytes;
+    std::vector<Garbage> garbage;  // those of them that cannot be decoded (R4)
+};
+
+struct Committed {
+    CommitResult result;
+    std::vector<IncomingBatch> batches;
+    std::vector<NodeEvent> events;
+    Duration took;
+};
+
+// All on the loop.
+struct WriterCallbacks {
+    std::function<void(const Committed&)> committed;
+    std::function<void(const Error&, bool given_up)> failed;  // given_up: one batch is lost (R3)
+    std::function<void(const Taken&)> taken;
+};
+
+class Writer {
+  public:
+    // The ring and the store live longer than the writer.
+    Writer(Loop& loop, const Clock& clock, Ring& ring, Store& store, WriterOptions options, WriterCallbacks callbacks);
+    ~Writer();  // ends the thread after what it is doing; call only when idle() or when its work may be lost
+
+    void wake();  // threads: any; the ring has something
+    // Thread: the loop's. Runs `work` on the writer's thread. False when too much waits there.
+    [[nodiscard]] bool run(std::function<void(Store&)> work);
+    // Nothing is in the ring, held back or on its way to the loop. Thread: the loop's.
+    bool idle() const;
+    // Does not wait for company any more. Thread: any.
+    void hurry();
+
+    // When the thread last finished a piece of work, and when a commit or a probe last succeeded. Threads: any.
+    MonoTime progress() const { return {progress_ms_.load()}; }
+    MonoTime written() const { return {written_ms_.load()}; }
+    bool holding() const { return holding_; }  // a commit waits for its next try
+    size_t queued() const { return worker_.queued(); }
+    void note_written() { written_ms_ = clock_.mono().ms; }  // a probe succeeded
+
+  private:
+    void drain();
+    void take();
+    void commit_held();
+    void commit(std::vector<IncomingBatch> batches);
+    void give(std::function<void()> result);
+    void split(std::vector<IncomingBatch> batches, const Error& why);
+    void hold(std::vector<IncomingBatch> batches, const Error& why);
+    void to_loop(std::function<void()> work);
+
+    Loop& loop_;
+    const Clock& clock_;
+    Ring& ring_;
+    Store& store_;
+    WriterOptions options_;
+    std::shared_ptr<WriterCallbacks> callbacks_;  // posted work holds it weakly
+    std::atomic<bool> scheduled_ = false;
+    std::atomic<bool> holding_ = false;
+    std::atomic<int64_t> results_waiting_ = 0;
+    std::atomic<int64_t> progress_ms_;
+    std::atomic<int64_t> written_ms_;
+    std::vector<std::vector<IncomingBatch>> held_;  // the writer's thread; not empty: they wait for their next try
+    Timer retry_;                                    // the loop's thread
+    Worker worker_;
+};
+
+// The batches of an `up` message. Invalid or Corrupt when its envelope cannot be decoded.
+Result<std::vector<IncomingBatch>> batches_of(const Arrived& message);
+// What a batch of kind Events says, events_per_batch_max at most; empty for any other batch.
+constexpr size_t events_per_batch_max = 16;
+std::vector<NodeEvent> events_of(const IncomingBatch& batch);
+
+}  // namespace basmalin::coordinator
