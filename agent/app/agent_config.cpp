@@ -56,7 +56,6 @@ void declare(Schema& schema, AgentConfig& config) {
     schema.text("node", config.node, "This gateway's id, as in its certificate.", wrong_name);
     schema.text("garden", config.garden, "The garden it stands in.", wrong_name);
     schema.text("state_folder", config.state_folder, "Where the buffer lives.", wrong_if_empty);
-    schema.choice("log_level", config.log_level, {"debug", "info", "warn", "error"}, "Least important lines to log.");
     declare_local(schema, config.local);
     declare_central(schema, config.central);
     declare_buffer(schema, config.buffer, config.batcher);
@@ -64,6 +63,8 @@ void declare(Schema& schema, AgentConfig& config) {
     schema.flag("enabled", config.http.enabled, "Whether to listen at all.");
     schema.text("address", config.http.address, "Address to listen on. Anyone who reaches it can read; nothing can be changed.");
     schema.port("port", config.http.port, "Port to listen on.");
+    schema.section("log", "To standard error, for the journal.");
+    schema.choice("level", config.log_level, {"debug", "info", "warn", "error"}, "The least that is logged; a SIGHUP reads it again.");
     declare(schema, config.node_health);
     declare(schema, config.device_health);
     declare(schema, config.sources);
