@@ -1,0 +1,157 @@
+// What waits for the coordinator: sealed batches in one SQLite file. What seal() returned survives a power cut.
+// R1  A sealed batch never changes; (stream, seq) has no gaps and is never used twice. A seal is one transaction that writes
+//     one page as a rule: next_seq is max(id) + 1, and the floor is persisted whenever rows are deleted.
+// R2  Only the coordinator's ack releases a batch. Acks move forward within one (stream, epoch); they are persisted with a
+//     later seal, once a minute at most, and at close(): losing them costs a resend, never a reading.
+// R3  Acked batches stay for acked_keep, space permitting, then go in bulk.
+// R4  Bounds: bytes_max, age_max, disk_reserve_bytes. What is given up and was not acked becomes a gap row in the same
+//     transaction (eviction.h). Gap rows travel as a Gaps batch, sealed in the transaction that removes the rows.
+// R5  A welcome is the coordinator's word on what it has: acked marks are replaced by it. What it lacks and is still held is
+//     sent again; what is no longer held becomes a Gap with reason Released.
+// R6  A coordinator that has more of our stream than we ever sealed means that this file went back in time: a new stream
+//     begins, and what is not known to be acked is sealed again under it.
+// R7  A damaged file is set aside, its readable rows are salvaged into a new file with a new stream; they keep their (stream,
+//     seq). What is known missing becomes a Gap with reason Damaged. A row that is damaged inside a sound file likewise.
+// R8  A full or failing disk is an error of seal(), never the end: the caller keeps the draft and tries again.
+// R9  Two agents never share a file: the second open() is a Conflict.
+// R10 A layout is defined in the first batch that uses it, again when that batch is given up, and all of them at once by
+//     seal_definitions() when the coordinator asks.
+// Thread: one (a Worker); every call may block on the disk.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/buffer/batcher.h"
+#include "shared/base/clock.h"
+#include "shared/base/result.h"
+#include "shared/config/config.h"
+#include "shared/wire/batch.h"
+#include "shared/wire/messages.h"
+
+namespace basmalin::agent {
+
+struct BufferOptions {
+    int64_t bytes_max = int64_t{256} << 20;
+    int64_t disk_reserve_bytes = int64_t{256} << 20;  // left free on the file system for everyone else
+    Duration age_max = hours(24 * 400);
+    Duration acked_keep = hours(24);
+    Duration check_deadline = seconds(3);  // for the check at start
+};
+
+// The clocks when something is sealed.
+struct Moment {
+    MonoTime mono;
+    WallTime wall;
+    ClockState clock = ClockState::Unsynced;
+};
+
+// A batch as it is stored. Ids order all batches of all streams by age.
+struct Held {
+    int64_t id = 0;
+    uint64_t stream = 0;
+    BatchHeader header;
+    std::shared_ptr<const std::string> bytes;
+};
+
+struct Page {
+    std::vector<Held> batches;
+    int64_t last_id = 0;  // where the next fetch goes on
+    bool end = false;     // nothing more up to the bound asked
+};
+
+struct OpenReport {
+    bool created = false;
+    std::string set_aside;       // path of the damaged file, if it was one
+    int64_t salvaged_batches = 0;
+    int64_t missing_batches = 0; // known missing after a repair
+    std::string complaint;       // what was wrong with it
+};
+
+struct BufferStats {
+    int64_t batches = 0;         // held, acked ones included
+    int64_t readings = 0;
+    int64_t bytes = 0;           // of batches
+    int64_t file_bytes = 0;      // pages in use
+    int64_t unacked_batches = 0;
+    uint64_t stream = 0;
+    uint64_t sealed_seq = 0;     // of the current stream
+    uint64_t acked_mark = 0;
+    uint64_t epoch = 0;
+    int64_t oldest_wall_ms = 0;  // of the oldest unacked batch, 0 if none or unknown
+    int64_t gaps_pending = 0;
+    uint64_t sealed_batches_total = 0;   // since the start of the process, like the next ones
+    uint64_t sealed_readings_total = 0;
+    uint64_t sealed_bytes_total = 0;
+    uint64_t evicted_batches_total = 0;  // unacked ones
+    uint64_t evicted_readings_total = 0;
+    uint64_t damaged_batches_total = 0;
+    uint64_t refused_readings_total = 0; // drafts that could not be encoded
+    size_t streams = 1;
+    bool writable = true;
+    bool operator==(const BufferStats&) const = default;
+};
+
+struct StreamAcks {
+    uint64_t stream = 0;
+    int64_t first_id = 0;  // id of (stream, seq) is first_id + seq - 1
+    SeqSet acked;
+};
+
+struct WelcomeOutcome {
+    std::vector<StreamAcks> streams;  // oldest first, the current one last
+    int64_t last_id = 0;              // of the newest batch held
+    bool new_stream = false;          // R6
+    uint64_t released_batches = 0;    // R5
+};
+
+class Buffer {
+  public:
+    // `path` of the file; `boot` is this boot's id. Conflict: another process has it. Any other error: the folder itself
+    // cannot be used (a damaged file is repaired, R7).
+    static Result<std::unique_ptr<Buffer>> open(const std::string& path, const BufferOptions& options, uint64_t boot, WallTime now);
+    ~Buffer();  // closes without persisting acks; see close()
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    const OpenReport& opened() const;
+    std::vector<Layout> layouts() const;  // for Batcher::restore
+    uint32_t boot_no() const;
+
+    // One transaction for all drafts. Full and Unavailable: try again later (R8). Corrupt: close and open again.
+    Result<std::vector<Held>> seal(const std::vector<Draft>& drafts, const Moment& now);
+    // A batch of definitions that the coordinator may lack: all of them, or those not acked. Nothing when there are none.
+    Result<std::vector<Held>> seal_definitions(bool all, const Moment& now);
+    // Gap rows as a Gaps batch; nothing when there are none.
+    Result<std::optional<Held>> seal_gaps(const Moment& now);
+
+    // Unacked batches with after_id < id <= until_id in order of id, of every priority or of one.
+    Result<Page> fetch(int64_t after_id, int64_t until_id, size_t bytes_max, size_t batches_max, std::optional<Priority> only = {});
+    // False when the ack speaks of another epoch, of an unknown stream or of batches never sealed: greet again.
+    bool on_ack(const Ack& ack);
+    Result<WelcomeOutcome> on_welcome(const Welcome& welcome, const Moment& now);
+
+    std::vector<Hello::Stream> hello_streams() const;
+    std::vector<BootOffset> boots() const;  // those known to be synced, and this boot
+    Result<void> set_boot_offset(const BootOffset& offset);
+
+    // Enforces the bounds and the grace. True when there is more to do now.
+    Result<bool> tend(const Moment& now);
+    // Every batch, oldest first, for export; `each` returns false to stop.
+    Result<void> each(const std::function<bool(const Held&, bool acked)>& visit);
+    Result<void> close();
+    BufferStats stats() const;
+    void set_options(const BufferOptions& options);
+
+    struct Impl;
+
+  private:
+    explicit Buffer(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace basmalin::agent

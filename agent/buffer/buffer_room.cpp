@@ -1,0 +1,230 @@
+#include <algorithm>
+
+#include "agent/buffer/buffer_state.h"
+#include "shared/base/file.h"
+#include "shared/base/log.h"
+
+namespace basmalin::agent {
+namespace {
+
+constexpr int64_t page_bytes = 1024;
+constexpr int64_t slice_rows = 512;
+constexpr int64_t grace_rows_per_call = 2048;
+constexpr Duration mark_every = minutes(10);
+// A row's share of its page beside its bytes.
+constexpr int64_t row_overhead_bytes = 24;
+
+}  // namespace
+
+Result<void> Buffer::Impl::remove(const std::vector<int64_t>& ids, GapReason reason) {
+    int64_t removed_readings = 0;
+    int64_t removed_bytes = 0;
+    int64_t removed_rows = 0;
+    std::vector<Gap> gaps;
+    const BufferStats before = counts;
+    auto done = file.db.transaction([&]() -> Result<void> {
+        auto look = file.db.prepare("SELECT readings, length(bytes), first_wall FROM batch WHERE id=?");
+        auto erase = file.db.prepare("DELETE FROM batch WHERE id=?");
+        if (!look) return pass(look);
+        if (!erase) return pass(erase);
+        for (const int64_t id : ids) {
+            auto row = look->bind(1, id).step();
+            if (!row) return pass(row);
+            if (!*row) continue;
+            const StreamState* s = stream_no(stream_no_of(id));
+            ++removed_rows;
+            removed_readings += look->integer(0);
+            removed_bytes += look->integer(1);
+            if (s != nullptr && !s->acked.contains(seq_of(id))) {
+                const uint64_t readings = static_cast<uint64_t>(std::max<int64_t>(look->integer(0), 0));
+                const WallTime wall{look->integer(2)};
+                add_gap(gaps, {.stream = s->id, .first_seq = seq_of(id), .last_seq = seq_of(id), .readings = readings,
+                               .exact = reason != GapReason::Damaged, .from = wall, .to = wall, .reason = reason});
+                if (reason == GapReason::Evicted) {
+                    ++counts.evicted_batches_total;
+                    counts.evicted_readings_total += readings;
+                }
+            }
+            look->reset();
+            if (auto erased = erase->bind(1, id).run(); !erased) return erased;
+        }
+        for (const Gap& gap : gaps)
+            if (auto noted = insert_gap(file.db, gap); !noted) return noted;
+        for (const StreamState& s : streams) {  // R1: a number stays used when its row is gone
+            const std::string floor = "UPDATE stream SET floor=" + std::to_string(s.next_seq) + " WHERE stream_no=" + std::to_string(s.no);
+            if (auto kept = file.db.execute(floor); !kept) return kept;
+        }
+        counts.batches -= removed_rows;
+        counts.readings -= removed_readings;
+        counts.bytes -= removed_bytes;
+        if (auto saved = save_acks(); !saved) return saved;
+        return save_tally();
+    });
+    if (!done) {
+        counts = before;
+        return pass(done, "remove batches");
+    }
+    sealed_since_tally = 0;
+    for (StreamState& s : streams) s.acked_dirty = false;
+    auto rows = file.db.integer("SELECT count(*) FROM gap");
+    if (rows) gap_rows = *rows;
+    for (const int64_t id : ids) {  // R10
+        if (stream_no_of(id) != current().no || current().acked.contains(seq_of(id))) continue;
+        for (auto& [layout, seq] : defined_seq)
+            if (seq == seq_of(id)) seq = 0;
+    }
+    return {};
+}
+
+Result<Space> Buffer::Impl::space() {
+    auto pages = file.db.integer("PRAGMA page_count");
+    if (!pages) return pass(pages);
+    auto spare = file.db.integer("PRAGMA freelist_count");
+    if (!spare) return pass(spare);
+    Space s{.used_bytes = (*pages - *spare) * page_bytes,
+            .bytes_max = options.bytes_max,
+            .disk_free_bytes = INT64_MAX / 2,
+            .disk_reserve_bytes = options.disk_reserve_bytes,
+            .reusable_bytes = *spare * page_bytes};
+    if (auto disk = disk_space(folder_of(path)); disk) s.disk_free_bytes = disk->free_bytes;
+    return s;
+}
+
+Result<std::vector<Candidate>> Buffer::Impl::candidates(const std::string& where, int64_t rows_max, int64_t after_id) {
+    std::vector<Candidate> found;
+    auto rows = file.db.prepare("SELECT id, length(bytes), readings, priority, kind FROM batch WHERE " + where + " AND id > ? ORDER BY id LIMIT ?");
+    if (!rows) return pass(rows);
+    rows->bind(1, after_id).bind(2, rows_max);
+    for (;;) {
+        auto row = rows->step();
+        if (!row) return pass(row);
+        if (!*row) return found;
+        const int64_t id = rows->integer(0);
+        found.push_back({.id = id, .bytes = rows->integer(1) + row_overhead_bytes, .readings = rows->integer(2),
+                         .priority = static_cast<Priority>(std::clamp<int64_t>(rows->integer(3), 0, 2)),
+                         .kind = static_cast<BatchKind>(std::clamp<int64_t>(rows->integer(4), 0, 3)), .acked = is_acked(id)});
+    }
+}
+
+// One slice. True when a bound is still broken and something was given up, so that another slice may help.
+Result<bool> Buffer::Impl::make_room() {
+    auto now = space();
+    if (!now) return pass(now);
+    const int64_t wanted = bytes_to_free(*now);
+    if (wanted <= 0) return false;
+    std::vector<Candidate> all;
+    const auto merge = [&](Result<std::vector<Candidate>> more) -> Result<void> {
+        if (!more) return pass(more);
+        for (Candidate& c : *more) all.push_back(c);
+        return {};
+    };
+    // Acked rows, oldest first: they lie below the marks, or in the ranges above.
+    for (const StreamState& s : streams) {
+        const std::string below = "id <= " + std::to_string(id_of(s.no, s.acked.mark()));
+        if (auto done = merge(candidates(below, slice_rows, id_of(s.no, 0) - 1)); !done) return pass(done);
+        for (const SeqRange& r : s.acked.ranges()) {
+            if (all.size() >= static_cast<size_t>(slice_rows)) break;
+            const std::string in_range = "id <= " + std::to_string(id_of(s.no, r.last));
+            if (auto done = merge(candidates(in_range, slice_rows, id_of(s.no, r.first) - 1)); !done) return pass(done);
+        }
+    }
+    if (all.size() < static_cast<size_t>(slice_rows)) {
+        for (const char* where : {"priority=2 AND priority<>1", "priority=1", "priority=0 AND priority<>1"})
+            if (auto done = merge(candidates(where, slice_rows, 0)); !done) return pass(done);
+    }
+    std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+    all.erase(std::unique(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) { return a.id == b.id; }), all.end());
+    const std::vector<int64_t> chosen = choose(all, wanted);
+    if (chosen.empty()) return false;
+    if (auto done = remove(chosen, GapReason::Evicted); !done) return pass(done);
+    // Short of disk and not of our own bound: give the pages back.
+    if (now->disk_free_bytes < now->disk_reserve_bytes)
+        if (auto shrunk = file.db.execute("PRAGMA incremental_vacuum(1024)"); !shrunk) return pass(shrunk);
+    auto after = space();
+    return after && bytes_to_free(*after) > 0;
+}
+
+// The newest id that is older than the time given, as far as believed clocks tell; 0 if none. The rows of a clock that was not
+// believed lie between others: ids order by age, so one believed row judges all before it.
+Result<int64_t> Buffer::Impl::boundary(int64_t wall_before_ms) {
+    auto first = file.db.prepare("SELECT id, first_wall FROM batch WHERE id > ? ORDER BY id LIMIT 1");
+    auto oldest = file.db.integer("SELECT ifnull(min(id),0) FROM batch");
+    if (!first) return pass(first);
+    if (!oldest) return pass(oldest);
+    if (*oldest == 0) return int64_t{0};
+    // Bisection by id: about 20 single-row reads, whatever the size.
+    int64_t low = *oldest - 1;
+    int64_t high = last_id();
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        int64_t at = middle;
+        int64_t wall = 0;
+        for (int tries = 0; tries < 64 && wall == 0; ++tries) {
+            auto row = first->bind(1, at).step();
+            if (!row) return pass(row);
+            if (!*row) break;
+            at = first->integer(0);
+            wall = first->integer(1);
+            first->reset();
+        }
+        first->reset();
+        if (wall != 0 && wall < wall_before_ms)
+            low = std::max(at, low + 1);
+        else
+            high = middle;
+    }
+    return low >= *oldest ? low : 0;
+}
+
+Result<bool> Buffer::Impl::drop_graced(const Moment& now) {
+    if (marks.empty() || now.mono - marks.back().at >= mark_every) marks.push_back({now.mono, last_id()});
+    int64_t until = 0;
+    while (marks.size() > 1 && now.mono - marks[1].at >= options.acked_keep) marks.pop_front();
+    if (now.mono - marks.front().at >= options.acked_keep) until = marks.front().last_id;
+    if (now.clock == ClockState::Synced) {
+        auto by_wall = boundary(now.wall.ms - options.acked_keep.ms);
+        if (!by_wall) return pass(by_wall);
+        until = std::max(until, *by_wall);
+    }
+    // Rarely and in bulk: a deletion of a few rows costs as much as one of hundreds.
+    if (now.mono - graced_at < mark_every) return false;
+    graced_at = now.mono;
+    if (until == 0) return false;
+    auto found = candidates("id <= " + std::to_string(until), grace_rows_per_call, 0);
+    if (!found) return pass(found);
+    std::vector<int64_t> ids;
+    for (const Candidate& c : *found)
+        if (c.acked) ids.push_back(c.id);
+    const bool whole_slice = found->size() == static_cast<size_t>(grace_rows_per_call);
+    if (ids.empty()) return false;
+    if (auto done = remove(ids, GapReason::Evicted); !done) return pass(done);
+    if (whole_slice) graced_at = MonoTime{INT64_MIN / 2};
+    return whole_slice;
+}
+
+Result<bool> Buffer::Impl::drop_aged(const Moment& now) {
+    if (now.clock != ClockState::Synced || options.age_max.ms <= 0) return false;
+    auto until = boundary(now.wall.ms - options.age_max.ms);
+    if (!until) return pass(until);
+    if (*until == 0) return false;
+    auto found = candidates("kind<>1 AND id <= " + std::to_string(*until), slice_rows, 0);
+    if (!found) return pass(found);
+    std::vector<int64_t> ids;
+    for (const Candidate& c : *found) ids.push_back(c.id);
+    if (ids.empty()) return false;
+    if (auto done = remove(ids, GapReason::Evicted); !done) return pass(done);
+    return ids.size() == static_cast<size_t>(slice_rows);
+}
+
+Result<bool> Buffer::tend(const Moment& now) {
+    auto room = impl_->make_room();
+    impl_->counts.writable = room.has_value() || room.error().code == Code::Timeout;
+    if (!room) return pass(room, "make room");
+    auto graced = impl_->drop_graced(now);
+    if (!graced) return pass(graced, "drop acknowledged batches");
+    auto aged = impl_->drop_aged(now);
+    if (!aged) return pass(aged, "drop old batches");
+    return *room || *graced || *aged;
+}
+
+}  // namespace basmalin::agent

@@ -1,0 +1,282 @@
+#include <algorithm>
+
+#include "agent/buffer/buffer_state.h"
+#include "shared/base/log.h"
+
+namespace basmalin::agent {
+namespace {
+
+constexpr size_t ranges_max = 4096;
+constexpr uint64_t released_runs_max = 4096;
+constexpr size_t hello_streams_max = 8;
+
+// The last seq of the acked run that seq is in, or 0 when it is not acked.
+uint64_t end_of_acked(const SeqSet& acked, uint64_t seq) {
+    if (seq <= acked.mark()) return acked.mark();
+    const auto& ranges = acked.ranges();
+    const auto after = std::upper_bound(ranges.begin(), ranges.end(), seq, [](uint64_t s, const SeqRange& r) { return s < r.first; });
+    if (after == ranges.begin()) return 0;
+    const SeqRange& r = *std::prev(after);
+    return seq <= r.last ? r.last : 0;
+}
+
+Result<Held> held_from(const Statement& row, uint64_t stream) {
+    Held held{.id = row.integer(0), .stream = stream, .header = {}, .bytes = std::make_shared<const std::string>(row.blob(5))};
+    auto view = open_batch(stream, *held.bytes);
+    if (!view) return pass(view);
+    if (view->header.seq != seq_of(held.id)) return fail(Code::Corrupt, "a batch under the sequence number of another");
+    held.header = view->header;
+    return held;
+}
+
+}  // namespace
+
+Result<Page> Buffer::fetch(int64_t after_id, int64_t until_id, size_t bytes_max, size_t batches_max, std::optional<Priority> only) {
+    Page page{.batches = {}, .last_id = after_id, .end = false};
+    std::string sql = "SELECT " + std::string(batch_columns) + " FROM batch WHERE id > ?1 AND id <= ?2";
+    // Written out, so that the partial index answers for alarms.
+    if (only) sql += " AND priority=" + std::to_string(static_cast<int>(*only)) + (*only != Priority::Normal ? " AND priority<>1" : "");
+    sql += " ORDER BY id";
+    auto rows = impl_->file.db.prepare(sql);
+    if (!rows) return pass(rows);
+    rows->bind(1, after_id).bind(2, until_id);
+    std::vector<int64_t> damaged;
+    size_t bytes = 0;
+    int skips = 0;
+    while (page.batches.size() < batches_max && bytes < bytes_max) {
+        auto row = rows->step();
+        if (!row) return pass(row, "fetch batches");
+        if (!*row) {
+            page.end = true;
+            break;
+        }
+        const int64_t id = rows->integer(0);
+        const StreamState* stream = impl_->stream_no(stream_no_of(id));
+        page.last_id = id;
+        if (stream == nullptr) continue;
+        if (const uint64_t end = end_of_acked(stream->acked, seq_of(id)); end != 0) {
+            if (++skips < 16) continue;
+            skips = 0;  // a long acked run: over it in one seek
+            page.last_id = std::min(until_id, id_of(stream->no, end));
+            rows->reset();
+            rows->bind(1, page.last_id).bind(2, until_id);
+            continue;
+        }
+        auto held = held_from(*rows, stream->id);
+        if (!held) {
+            damaged.push_back(id);
+            continue;
+        }
+        bytes += held->bytes->size();
+        page.batches.push_back(std::move(*held));
+    }
+    rows->reset();
+    if (!damaged.empty()) {
+        log::error("buffer_rows_damaged", {{"rows", damaged.size()}, {"first_seq", seq_of(damaged.front())}});
+        impl_->counts.damaged_batches_total += damaged.size();
+        if (auto done = impl_->remove(damaged, GapReason::Damaged); !done) return pass(done, "drop damaged batches");
+    }
+    return page;
+}
+
+bool Buffer::on_ack(const Ack& ack) {
+    StreamState* s = impl_->stream_of(ack.stream);
+    if (impl_->epoch == 0 || ack.epoch != impl_->epoch || s == nullptr) return false;
+    const uint64_t sealed = s->next_seq - 1;
+    const uint64_t highest = ack.ranges.empty() ? ack.mark : std::max(ack.mark, ack.ranges.back().last);
+    if (highest > sealed) return false;
+    if (ack.mark > 0) s->acked.insert(SeqRange{1, ack.mark});
+    for (const SeqRange& r : ack.ranges) {
+        if (s->acked.ranges().size() >= ranges_max) break;
+        if (r.first >= 1 && r.last >= r.first && r.last <= sealed) s->acked.insert(r);
+    }
+    s->acked_dirty = true;
+    return true;
+}
+
+// Every number below next_seq that is neither with the coordinator, nor held, nor known as a gap already.
+Result<uint64_t> Buffer::Impl::record_released(StreamState& stream) {
+    SeqSet known = stream.acked;
+    auto gaps = file.db.prepare("SELECT first_seq, last_seq FROM gap WHERE stream=?");
+    if (!gaps) return pass(gaps);
+    gaps->bind(1, static_cast<int64_t>(stream.id));
+    for (;;) {
+        auto row = gaps->step();
+        if (!row) return pass(row);
+        if (!*row) break;
+        known.insert(SeqRange{static_cast<uint64_t>(gaps->integer(0)), static_cast<uint64_t>(gaps->integer(1))});
+    }
+    auto rows = file.db.prepare("SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id");
+    if (!rows) return pass(rows);
+    rows->bind(1, id_of(stream.no, known.mark())).bind(2, id_of(stream.no + 1, 0) - 1);
+    SeqRange run{0, 0};
+    const auto flush = [&] {
+        if (run.first != 0) known.insert(run);
+    };
+    for (;;) {
+        auto row = rows->step();
+        if (!row) return pass(row);
+        if (!*row) break;
+        const uint64_t seq = seq_of(rows->integer(0));
+        if (run.first != 0 && seq == run.last + 1) {
+            run.last = seq;
+        } else {
+            flush();
+            run = {seq, seq};
+        }
+    }
+    flush();
+    uint64_t released = 0;
+    uint64_t runs = 0;
+    const auto gap = [&](uint64_t first, uint64_t last) -> Result<void> {
+        if (first > last || ++runs > released_runs_max) return {};
+        released += last - first + 1;
+        return insert_gap(file.db, {.stream = stream.id, .first_seq = first, .last_seq = last, .readings = 0, .exact = false, .from = {}, .to = {}, .reason = GapReason::Released});
+    };
+    uint64_t next = known.mark() + 1;
+    for (const SeqRange& r : known.ranges()) {
+        if (auto done = gap(next, std::min(r.first - 1, stream.next_seq - 1)); !done) return pass(done);
+        next = r.last + 1;
+    }
+    if (auto done = gap(next, stream.next_seq - 1); !done) return pass(done);
+    return released;
+}
+
+// R6. The rows of `old` that nobody acked get numbers of the new, current stream.
+Result<void> Buffer::Impl::rehome(const StreamState& old, const Moment&) {
+    auto rows = file.db.prepare("SELECT " + std::string(batch_columns) + " FROM batch WHERE id > ? AND id < ? ORDER BY id");
+    if (!rows) return pass(rows);
+    rows->bind(1, id_of(old.no, old.acked.mark())).bind(2, id_of(old.no + 1, 0));
+    uint64_t seq = current().next_seq;
+    for (;;) {
+        auto row = rows->step();
+        if (!row) return pass(row);
+        if (!*row) break;
+        const int64_t id = rows->integer(0);
+        if (old.acked.contains(seq_of(id))) continue;
+        auto view = open_batch(old.id, rows->blob(5));
+        if (!view) continue;  // fetch() will find and report it
+        BatchHeader header = view->header;
+        header.seq = seq;
+        const std::string bytes = seal_batch(current().id, header, view->body);
+        insert_batch.bind(1, id_of(current().no, seq)).bind(2, rows->integer(1)).bind(3, rows->integer(2));
+        insert_batch.bind(4, rows->integer(3)).bind(5, rows->integer(4)).bind_blob(6, bytes);
+        if (auto done = insert_batch.run(); !done) return done;
+        if (auto done = file.db.execute("DELETE FROM batch WHERE id=" + std::to_string(id)); !done) return done;
+        ++seq;
+    }
+    current().next_seq = seq;
+    return {};
+}
+
+Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment& now) {
+    WelcomeOutcome outcome;
+    const std::vector<StreamState> before = impl_->streams;
+    const uint64_t epoch_before = impl_->epoch;
+    const auto defined_before = impl_->defined_seq;
+    impl_->epoch = welcome.epoch;
+    auto done = impl_->file.db.transaction([&]() -> Result<void> {
+        for (StreamState& s : impl_->streams) {
+            SeqSet theirs;
+            for (const Welcome::Stream& w : welcome.streams)
+                if (w.stream == s.id) theirs.restore(w.mark, w.ranges);
+            const SeqSet ours = std::exchange(s.acked, theirs);
+            s.acked_dirty = true;
+            const bool ahead = theirs.highest() >= s.next_seq;
+            if (ahead && s.no == before.back().no) outcome.new_stream = true;
+            if (ahead) continue;
+            bool lacks = theirs.mark() < ours.mark();
+            for (const SeqRange& r : ours.ranges()) lacks = lacks || !theirs.contains(r.first) || !theirs.contains(r.last);
+            if (!lacks && epoch_before == welcome.epoch) continue;
+            if (epoch_before == 0) continue;  // nothing was ever released
+            auto released = impl_->record_released(s);
+            if (!released) return pass(released);
+            outcome.released_batches += *released;
+        }
+        if (outcome.new_stream) {
+            const StreamState old = before.back();
+            if (auto added = impl_->add_stream(); !added) return added;
+            if (auto moved = impl_->rehome(old, now); !moved) return moved;
+        }
+        if (auto saved = impl_->save_acks(); !saved) return saved;
+        if (epoch_before == welcome.epoch) return {};
+        return impl_->save_epoch();
+    });
+    if (!done) {
+        impl_->streams = before;
+        impl_->epoch = epoch_before;
+        impl_->defined_seq = defined_before;
+        return pass(done, "welcome");
+    }
+    for (StreamState& s : impl_->streams) {
+        s.acked_dirty = false;
+        outcome.streams.push_back({.stream = s.id, .first_id = id_of(s.no, 1), .acked = s.acked});
+    }
+    auto gaps = impl_->file.db.integer("SELECT count(*) FROM gap");
+    if (gaps) impl_->gap_rows = *gaps;
+    outcome.last_id = impl_->last_id();
+    return outcome;
+}
+
+std::vector<Hello::Stream> Buffer::hello_streams() const {
+    std::vector<Hello::Stream> all;
+    for (auto s = impl_->streams.rbegin(); s != impl_->streams.rend() && all.size() < hello_streams_max; ++s) {
+        auto oldest = impl_->file.db.integer("SELECT ifnull(min(id), 0) FROM batch WHERE id BETWEEN " + std::to_string(id_of(s->no, 0)) +
+                                             " AND " + std::to_string(id_of(s->no + 1, 0) - 1));
+        all.push_back({.stream = s->id, .next_seq = s->next_seq, .oldest_seq = oldest && *oldest > 0 ? seq_of(*oldest) : 0, .acked = s->acked.mark()});
+    }
+    return all;
+}
+
+Result<void> Buffer::each(const std::function<bool(const Held&, bool acked)>& visit) {
+    auto rows = impl_->file.db.prepare("SELECT " + std::string(batch_columns) + " FROM batch ORDER BY id");
+    if (!rows) return pass(rows);
+    for (;;) {
+        auto row = rows->step();
+        if (!row) return pass(row);
+        if (!*row) return {};
+        const int64_t id = rows->integer(0);
+        const StreamState* stream = impl_->stream_no(stream_no_of(id));
+        if (stream == nullptr) continue;
+        auto held = held_from(*rows, stream->id);
+        if (held && !visit(*held, stream->acked.contains(seq_of(id)))) return {};
+    }
+}
+
+BufferStats Buffer::stats() const {
+    BufferStats s = impl_->counts;
+    Database& db = impl_->file.db;
+    const StreamState& current = impl_->current();
+    s.stream = current.id;
+    s.sealed_seq = current.next_seq - 1;
+    s.acked_mark = current.acked.mark();
+    s.epoch = impl_->epoch;
+    s.gaps_pending = impl_->gap_rows;
+    s.streams = impl_->streams.size();
+    const auto number = [&](const std::string& sql) {
+        auto value = db.integer(sql);
+        return value ? *value : 0;
+    };
+    s.file_bytes = (number("PRAGMA page_count") - number("PRAGMA freelist_count")) * 1024;
+    // Rows that are held and acked lie below the mark as a rule: what is above it counts as waiting.
+    int64_t waiting = 0;
+    for (const StreamState& st : impl_->streams) {
+        const uint64_t newest = st.next_seq - 1;
+        uint64_t acked = st.acked.mark();
+        for (const SeqRange& r : st.acked.ranges()) acked += r.last - r.first + 1;
+        if (newest > acked) waiting += static_cast<int64_t>(newest - acked);
+    }
+    s.unacked_batches = std::min(waiting, s.batches);
+    for (const StreamState& st : impl_->streams) {
+        if (s.unacked_batches == 0) break;
+        auto row = db.prepare("SELECT first_wall FROM batch WHERE id > ? AND id < ? ORDER BY id LIMIT 1");
+        if (!row) break;
+        auto found = row->bind(1, id_of(st.no, st.acked.mark())).bind(2, id_of(st.no + 1, 0)).step();
+        if (!found || !*found) continue;
+        s.oldest_wall_ms = row->integer(0);
+        break;
+    }
+    return s;
+}
+
+}  // namespace basmalin::agent

@@ -1,0 +1,189 @@
+#include <sys/resource.h>
+
+#include <csignal>
+#include <random>
+
+#include "tests/agent/buffer/buffer_fixture.h"
+
+namespace basmalin::agent {
+namespace {
+
+class DamagedBuffer : public BufferStory {
+  protected:
+    // A file with 200 batches, all of it in the main file.
+    void checkpointed() {
+        open();
+        seal_many(200);
+        old = stream();
+        ASSERT_TRUE(buffer->close());
+        buffer.reset();
+        auto db = open_buffer_database(path, false);
+        ASSERT_TRUE(db);
+        ASSERT_TRUE(db->execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+    }
+    // Every number of the old stream up to `last` is held, or told as a gap, and none both.
+    void expect_held_or_told(uint64_t last) {
+        std::set<uint64_t> seqs;
+        for (const uint64_t s : waiting_seqs(old)) EXPECT_TRUE(seqs.insert(s).second);
+        for (const Gap& g : gaps()) {
+            EXPECT_EQ(g.stream, old);
+            for (uint64_t s = g.first_seq; s <= std::min(g.last_seq, last); ++s) EXPECT_TRUE(seqs.insert(s).second) << s;
+        }
+        for (uint64_t s = 1; s <= last; ++s) EXPECT_TRUE(seqs.contains(s)) << "nothing is known of " << s;
+    }
+    uint64_t old = 0;
+};
+
+TEST_F(DamagedBuffer, GarbageIsSetAsideAndANewStreamBegins) {  // R7
+    std::ofstream(path) << std::string(5000, 'g');
+    open();
+    EXPECT_FALSE(buffer->opened().set_aside.empty());
+    EXPECT_TRUE(std::filesystem::exists(buffer->opened().set_aside));
+    EXPECT_EQ(seal().header.seq, 1u);
+}
+
+TEST_F(DamagedBuffer, AnEmptyFileIsSetAside) {  // R7
+    std::ofstream(path).close();
+    open();
+    EXPECT_FALSE(buffer->opened().set_aside.empty());
+    EXPECT_EQ(seal().header.seq, 1u);
+}
+
+TEST_F(DamagedBuffer, OnlyTwoDamagedFilesAreKept) {  // R7
+    for (int i = 0; i < 5; ++i) {
+        std::ofstream(path) << "garbage " << i;
+        clock.advance(minutes(1));
+        open();
+        buffer.reset();
+    }
+    int kept = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder))
+        if (entry.path().filename().string().find(".damaged-") != std::string::npos) ++kept;
+    EXPECT_EQ(kept, 2);
+}
+
+TEST_F(DamagedBuffer, TheReadableRowsOfADamagedFileAreSalvaged) {  // R7
+    checkpointed();
+    overwrite(path, size_of(path) / 2, 1024);
+    open();
+    EXPECT_FALSE(buffer->opened().set_aside.empty());
+    EXPECT_GT(buffer->opened().salvaged_batches, 150);
+    EXPECT_NE(stream(), old);
+    EXPECT_EQ(buffer->hello_streams().size(), 2u);
+    expect_held_or_told(200);
+    EXPECT_EQ(seal().header.seq, 2u);  // 1 told of the gaps
+}
+
+TEST_F(DamagedBuffer, ADamagedRowInASoundFileIsToldAsAGap) {  // R7
+    open();
+    seal_many(20);
+    old = stream();
+    buffer.reset();
+    auto db = open_buffer_database(path, false);
+    ASSERT_TRUE(db->execute("UPDATE batch SET bytes=zeroblob(80) WHERE id IN (SELECT id FROM batch ORDER BY id LIMIT 2 OFFSET 4)"));
+    *db = {};
+    open();
+    EXPECT_EQ(stream(), old);
+    EXPECT_EQ(waiting_seqs(old).size(), 18u);
+    const auto told = gaps();
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(told[0].first_seq, 5u);
+    EXPECT_EQ(told[0].last_seq, 6u);
+    EXPECT_EQ(told[0].reason, GapReason::Damaged);
+}
+
+// Whatever byte is hit: the buffer opens, works, and gives back no batch that differs from what was sealed.
+TEST_F(DamagedBuffer, NoFlippedByteStopsIt) {
+    open();
+    std::map<uint64_t, std::string> sealed;
+    for (int i = 0; i < 60; ++i) {
+        const Held h = seal();
+        sealed[h.header.seq] = *h.bytes;
+    }
+    old = stream();
+    std::filesystem::copy_file(path, folder + "/good");
+    std::filesystem::copy_file(path + "-wal", folder + "/good-wal");
+    buffer.reset();
+    for (uint32_t seed = 1; seed <= 120; ++seed) {
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        std::mt19937 random(seed);
+        for (const auto& entry : std::filesystem::directory_iterator(folder))
+            if (entry.path().filename().string().starts_with("buffer.db")) std::filesystem::remove(entry.path());
+        std::filesystem::copy_file(folder + "/good", path);
+        std::filesystem::copy_file(folder + "/good-wal", path + "-wal");
+        const std::string target = path + (seed % 2 == 0 ? "-wal" : "");
+        const int64_t size = size_of(target);
+        if (seed % 5 == 0)
+            std::filesystem::resize_file(target, random() % static_cast<uint64_t>(size));
+        else
+            for (int n = 0; n < 3; ++n) flip(target, random() % size);
+        clock.advance(minutes(1));
+        open();
+        ASSERT_TRUE(buffer);
+        for (const Held& h : waiting()) {
+            if (h.stream != old || !sealed.contains(h.header.seq)) continue;
+            EXPECT_EQ(*h.bytes, sealed[h.header.seq]);
+        }
+        const uint64_t now_stream = stream();
+        const Held next = seal();
+        if (now_stream == old) {
+            EXPECT_GT(next.header.seq, waiting_seqs(old).size() - 1);
+        }
+        buffer.reset();
+    }
+}
+
+// A power cut after any commit, also in the middle of the file's own checkpoints: never less than what was sealed.
+TEST_F(DamagedBuffer, APowerCutAtAnySealLosesNothingSealed) {
+    open();
+    std::vector<std::string> sealed;
+    for (int i = 0; i < 80; ++i) {
+        sealed.push_back(*seal().bytes);
+        if (i % 7 != 0) continue;
+        power_cut();
+        open();
+        EXPECT_TRUE(buffer->opened().set_aside.empty());
+        const auto held = waiting();
+        ASSERT_EQ(held.size(), sealed.size());
+        for (size_t n = 0; n < held.size(); ++n) ASSERT_EQ(*held[n].bytes, sealed[n]);
+    }
+}
+
+TEST_F(DamagedBuffer, ARepairThatWasCutIsDoneAgain) {  // R7
+    checkpointed();
+    overwrite(path, size_of(path) / 2, 1024);
+    std::ofstream(path + ".repairing") << "half of a file";
+    open();
+    EXPECT_GT(buffer->opened().salvaged_batches, 150);
+    buffer.reset();
+    // Cut between the renames: the whole repaired file waits under its other name.
+    std::filesystem::rename(path, path + ".repairing");
+    std::filesystem::remove(path + "-shm");
+    if (std::filesystem::exists(path + "-wal")) std::filesystem::rename(path + "-wal", path + ".repairing-wal");
+    open();
+    EXPECT_EQ(buffer->hello_streams().size(), 2u);
+}
+
+TEST_F(DamagedBuffer, AFullDiskIsAnErrorOfTheSealAndPasses) {  // R8
+    open();
+    seal_many(5);
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    rlimit tight = before;
+    tight.rlim_cur = static_cast<rlim_t>(size_of(path + "-wal"));
+    ::setrlimit(RLIMIT_FSIZE, &tight);
+    clock.advance(seconds(10));
+    auto refused = buffer->seal({draft()}, now());
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    ASSERT_FALSE(refused);
+    EXPECT_FALSE(buffer->stats().writable);
+    EXPECT_EQ(seal().header.seq, 6u);
+    EXPECT_TRUE(buffer->stats().writable);
+    power_cut();
+    open();
+    EXPECT_EQ(waiting().size(), 6u);
+}
+
+}  // namespace
+}  // namespace basmalin::agent
