@@ -7,6 +7,8 @@
 // R5  Redoing a compaction changes nothing. Late data for a compacted day joins it.
 // R6  A stream belongs to the node that first used it; another node's batch of it is Dead.
 // R7  Every list is bounded: series and devices per node, ranges per stream, dead letters kept.
+// R8  A batch that would break a bound (ranges per stream, streams per node) is Refused: neither kept nor marked nor acked; the
+//     gateway keeps it and sends it again. Series beyond a node's budget are not kept: an event says so.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +60,7 @@ struct IncomingBatch {
     WallTime received;
 };
 
-enum class Outcome : uint8_t { Stored, Duplicate, Dead };
+enum class Outcome : uint8_t { Stored, Duplicate, Dead, Refused };
 
 // The newest value of a series among a commit's batches, and how many readings of it came.
 struct Latest {
@@ -163,18 +165,22 @@ struct Bucket {
     uint64_t count = 0;
 };
 
-// Holds a snapshot for the length of one call only. Thread: one.
+// Holds a snapshot for the length of one call only; a call that takes longer than 2 s ends in Timeout. Thread: one.
 class StoreReader {
   public:
     virtual ~StoreReader() = default;
-    // In order of time, then series; at most `limit`, and then `next` is where to go on (an opaque cursor; empty: done).
+    // In order of time, then series, then value; at most `limit`, and then `next` is where to go on (an opaque cursor; empty: done).
     struct Page {
         std::vector<ReadingPoint> points;
         std::string next;
     };
     virtual Result<Page> readings(const ReadingQuery& query, size_t limit, const std::string& cursor) = 0;
-    // Aligned to `step` from 1970 UTC; the tier (raw, 5 min, 1 h) is chosen by the step: the coarsest that divides it.
+    // Aligned to `step` from 1970 UTC; the tier (raw, 5 min, 1 h) is chosen by the step: the coarsest that divides it. `from` and
+    // `to` are widened to whole buckets; at most buckets_max of them in all (else Invalid). Empty buckets are left out, and so are
+    // NaN and infinities. Ordered by series, then start.
+    static constexpr int64_t buckets_max = 200'000;
     virtual Result<std::vector<Bucket>> buckets(const ReadingQuery& query, Duration step) = 0;
+    // The newest first.
     virtual Result<std::vector<GapRecord>> gaps(const std::string& node, size_t limit) = 0;
     struct DeadLetter {
         int64_t id = 0;

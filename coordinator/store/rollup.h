@@ -1,0 +1,43 @@
+// The rollup of one series, one UTC day and one step: min, max, sum and count of each bucket that has numbers. Pure.
+// R1  A pure function of the day's readings: redoing it gives the same. NaN and infinities are left out; booleans count 0 and 1.
+// R2  min and max come back bit for bit; a sum of short decimals comes back as the decimal (better rounded than adding doubles).
+// The byte format is in README.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/base/result.h"
+#include "shared/series/codec.h"
+
+namespace basmalin::coordinator {
+
+constexpr int64_t short_step_ms = 300'000;
+constexpr int64_t long_step_ms = 3'600'000;
+
+struct Aggregate {
+    double min = 0;
+    double max = 0;
+    double sum = 0;
+    uint64_t count = 0;
+    void add(double value);
+    void add(const Aggregate& other);
+    bool operator==(const Aggregate&) const = default;
+};
+
+// One value of a column, as buckets count it; false when they do not.
+bool countable(const ColumnValues& values, size_t row, double& value);
+
+// A day's buckets, by their place in the day; empty ones have count 0.
+using DayBuckets = std::vector<Aggregate>;
+DayBuckets empty_day(int64_t step_ms);
+// Readings outside of the day are ignored.
+void roll(DayBuckets& buckets, int64_t day, int64_t step_ms, const std::vector<int64_t>& times_ms, const ColumnValues& values);
+bool is_empty(const DayBuckets& buckets);
+
+std::string encode_rollup(const DayBuckets& buckets);
+Result<DayBuckets> decode_rollup(std::string_view bytes, int64_t step_ms);
+
+}  // namespace basmalin::coordinator

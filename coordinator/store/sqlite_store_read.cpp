@@ -1,0 +1,164 @@
+#include "coordinator/store/sqlite_reader.h"
+
+#include <algorithm>
+
+#include "coordinator/store/calendar.h"
+#include "coordinator/store/sqlite_store.h"
+
+namespace basmalin::coordinator {
+namespace {
+
+constexpr Duration patience = milliseconds(2000);
+constexpr size_t series_max = 64;
+constexpr size_t page_max = 100'000;
+constexpr size_t list_max = 100'000;
+constexpr int64_t time_bound_ms = int64_t{1} << 52;
+
+Result<ReadingQuery> checked(const ReadingQuery& query) {
+    if (query.series.size() > series_max)
+        return fail(Code::Invalid, "series: " + std::to_string(query.series.size()) + " given, at most " + std::to_string(series_max));
+    if (query.from > query.to) return fail(Code::Invalid, "from: is after to");
+    ReadingQuery bounded = query;
+    bounded.from.ms = std::clamp(query.from.ms, -time_bound_ms, time_bound_ms);
+    bounded.to.ms = std::clamp(query.to.ms, -time_bound_ms, time_bound_ms);
+    return bounded;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StoreReader>> open_sqlite_reader(const StoreOptions& options) {
+    auto reader = std::unique_ptr<SqliteReader>(new SqliteReader(options.folder));
+    DatabaseOptions how;
+    how.read_only = true;
+    how.cache_bytes = 8 << 20;
+    auto fleet = Database::open(options.folder + "/fleet.db", how);
+    if (!fleet) return pass(fleet, "open a reader");
+    reader->fleet_ = std::move(*fleet);
+    auto hot = HotReader::prepare(reader->fleet_);
+    if (!hot) return pass(hot, "open a reader");
+    reader->hot_ = std::move(*hot);
+    auto prepared = prepare_all(
+        reader->fleet_,
+        {{&reader->gaps_, "SELECT stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms FROM gap "
+                          "WHERE node = ? ORDER BY id DESC LIMIT ?"},
+         {&reader->dead_letters_, "SELECT id, node, received_ms, reason, size FROM dead_letter ORDER BY id DESC LIMIT ?"}});
+    if (!prepared) return pass(prepared, "open a reader");
+    return std::unique_ptr<StoreReader>(std::move(reader));
+}
+
+// The fleet's snapshot comes first: what left hot before it is in history's snapshots, taken later; what is in both is left out of
+// hot by history's marks.
+Result<void> SqliteReader::begin() {
+    if (auto begun = fleet_.execute("BEGIN; SELECT count(*) FROM meta;"); !begun) return begun;
+    if (auto begun = history_.begin(); !begun) {
+        fleet_.rollback();
+        return begun;
+    }
+    return {};
+}
+
+void SqliteReader::end() {
+    hot_.clear();
+    history_.end();
+    fleet_.rollback();
+}
+
+Result<bool> SqliteReader::moved(const HotRef& batch, int64_t day) { return history_.applied(month_of_day(day), batch.stream, batch.seq); }
+
+Result<StoreReader::Page> SqliteReader::readings(const ReadingQuery& asked, size_t limit, const std::string& cursor) {
+    auto query = checked(asked);
+    if (!query) return pass(query);
+    if (limit == 0 || limit > page_max) return fail(Code::Invalid, "limit: must be 1 to " + std::to_string(page_max));
+    PointCursor start{query->from.ms, 0, 0};
+    if (!cursor.empty()) {
+        auto parsed = parse_cursor(cursor);
+        if (!parsed) return pass(parsed);
+        if (parsed->time_ms < query->from.ms || parsed->time_ms >= query->to.ms)
+            return fail(Code::Invalid, "cursor: outside of the time asked for", "start again without a cursor");
+        start = *parsed;
+    }
+    if (auto begun = begin(); !begun) return pass(begun, "read");
+    auto page = read_page(*query, start, limit);
+    end();
+    if (!page) return pass(page, "read");
+    return page;
+}
+
+Result<StoreReader::Page> SqliteReader::read_page(const ReadingQuery& query, PointCursor start, size_t limit) {
+    const Deadline deadline(patience);
+    Page page;
+    auto wanted = hot_.wanted(query.series);
+    if (!wanted) return pass(wanted);
+    if (wanted->empty()) return page;
+    if (auto selected = hot_.select(*wanted, start.time_ms, query.to.ms, deadline); !selected) return pass(selected);
+    int64_t from = start.time_ms;
+    for (;;) {
+        auto day = next_day(*wanted, from, query.to.ms);
+        if (!day) return pass(day);
+        if (!*day) return page;
+        const int64_t begin_ms = std::max(from, **day * day_ms);
+        const int64_t end_ms = std::min(query.to.ms, (**day + 1) * day_ms);
+        PointColumns columns;
+        if (auto read = read_day(*wanted, **day, begin_ms, end_ms, columns, deadline); !read) return pass(read);
+        if (auto next = merge_points(columns, start, limit, page.points)) {
+            page.next = to_text(*next);
+            return page;
+        }
+        if (end_ms >= query.to.ms) return page;
+        from = end_ms;
+    }
+}
+
+// The first day at or after from_ms that may hold something; none before to_ms.
+Result<std::optional<int64_t>> SqliteReader::next_day(const std::vector<WantedSeries>& wanted, int64_t from_ms, int64_t to_ms) {
+    std::optional<int64_t> next;
+    if (const int64_t hot = hot_.next_time(from_ms); hot < to_ms) next = day_of(hot);
+    auto kept = history_.next_day(wanted, day_of(from_ms), day_of(to_ms - 1));
+    if (!kept) return pass(kept);
+    if (*kept && (!next || **kept < *next)) next = **kept;
+    return next;
+}
+
+Result<void> SqliteReader::read_day(const std::vector<WantedSeries>& wanted, int64_t day, int64_t from_ms, int64_t to_ms, PointColumns& columns,
+                                    const Deadline& deadline) {
+    if (auto read = history_.read_day(wanted, day, from_ms, to_ms, columns, deadline); !read) return read;
+    return hot_.read(from_ms, to_ms, [&](const HotRef& batch) { return moved(batch, day); }, columns, deadline);
+}
+
+Result<std::vector<GapRecord>> SqliteReader::gaps(const std::string& node, size_t limit) {
+    std::vector<GapRecord> found;
+    Resetting guard(gaps_);
+    gaps_.bind(1, std::string_view(node)).bind(2, static_cast<int64_t>(std::min(limit, list_max)));
+    for (;;) {
+        auto row = gaps_.step();
+        if (!row) return pass(row, "read gaps");
+        if (!*row) return found;
+        GapRecord record;
+        record.node = node;
+        record.gap.stream = from_row(gaps_.integer(0));
+        record.gap.first_seq = from_row(gaps_.integer(1));
+        record.gap.last_seq = from_row(gaps_.integer(2));
+        record.gap.readings = from_row(gaps_.integer(3));
+        record.gap.exact = gaps_.integer(4) != 0;
+        record.gap.from = WallTime{gaps_.integer(5)};
+        record.gap.to = WallTime{gaps_.integer(6)};
+        record.gap.reason = static_cast<GapReason>(gaps_.integer(7));
+        record.received = WallTime{gaps_.integer(8)};
+        found.push_back(std::move(record));
+    }
+}
+
+Result<std::vector<StoreReader::DeadLetter>> SqliteReader::dead_letters(size_t limit) {
+    std::vector<DeadLetter> found;
+    Resetting guard(dead_letters_);
+    dead_letters_.bind(1, static_cast<int64_t>(std::min(limit, list_max)));
+    for (;;) {
+        auto row = dead_letters_.step();
+        if (!row) return pass(row, "read dead letters");
+        if (!*row) return found;
+        found.push_back({dead_letters_.integer(0), dead_letters_.text(1), WallTime{dead_letters_.integer(2)}, dead_letters_.text(3),
+                         static_cast<size_t>(dead_letters_.integer(4))});
+    }
+}
+
+}  // namespace basmalin::coordinator
