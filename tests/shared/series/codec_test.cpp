@@ -198,6 +198,36 @@ TEST(CodecDamage, FlippedBytesAreAnswered) {
     });
 }
 
+size_t values_of(const Body& made, size_t& text_bytes) {
+    size_t values = 0;
+    for (const Rows& rows : made.groups) {
+        values += rows.times_ms.size() * rows.columns.size();
+        for (const ColumnValues& column : rows.columns)
+            if (const auto* texts = std::get_if<Texts>(&column))
+                for (const std::string& text : *texts) text_bytes += text.size();
+    }
+    return values;
+}
+
+TEST(CodecDamage, NoBodyIsLargerThanTheLimits) {
+    size_t within = 0;
+    for_each_seed(500, [&](uint64_t seed) {
+        const Case made = body(seed);
+        std::string bytes = encoded(made.body, made.lookup());
+        Dice dice(seed);
+        if (dice.one_in(2)) bytes[dice.below(bytes.size())] = static_cast<char>(dice.below(256));
+        const DecodeLimits small{.bytes_max = 400, .values_max = 60, .definitions_max = 5};
+        auto back = decode_body(bytes, made.lookup(), small);
+        if (!back) return;
+        size_t text_bytes = 0;
+        ASSERT_LE(values_of(*back, text_bytes), small.values_max);
+        ASSERT_LE(text_bytes, small.bytes_max);
+        ASSERT_LE(back->definitions.size(), small.definitions_max);
+        ++within;
+    });
+    EXPECT_GT(within, 20U);
+}
+
 TEST(CodecDamage, NamesWhatIsWrong) {
     const auto text_of = [](const std::string& bytes) { return decode_body(bytes, nothing_known).error().text; };
     EXPECT_EQ(text_of(""), "body: empty");

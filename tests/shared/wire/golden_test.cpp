@@ -59,6 +59,31 @@ TEST(Golden, JsonMessagesAreTheseTexts) {
     for (const auto& [name, text] : examples::json()) expect_golden(name + ".json", parse_json(text)->dump(true) + "\n", false);
 }
 
+// The fenced blocks of the contract that open with "```<language>".
+std::vector<std::string> blocks(const std::string& language) {
+    std::vector<std::string> found;
+    const std::string page = read(CONTRACT_PATH);
+    const std::string fence = "\n```" + language + "\n";
+    for (size_t at = page.find(fence); at != std::string::npos; at = page.find(fence, at)) {
+        at += fence.size();
+        const size_t end = page.find("\n```", at);
+        found.push_back(page.substr(at, end - at + 1));
+        at = end + 4;
+    }
+    return found;
+}
+
+TEST(Golden, TheContractsExamplesAreTheseMessages) {
+    EXPECT_NE(read(CONTRACT_PATH).find("```\n" + read(std::string(GOLDEN_FOLDER) + "/body.hex") + "```"), std::string::npos);
+    const std::vector<std::string> json = blocks("json");
+    ASSERT_EQ(json.size(), 5U);
+    EXPECT_EQ(decode_status(json[0]).value(), examples::status());
+    EXPECT_EQ(decode_device_health(json[1]).value(), examples::device_health());
+    EXPECT_EQ(decode_node_health(json[2]).value(), examples::node_health());
+    EXPECT_EQ(decode_hello(json[3]).value(), examples::hello());
+    EXPECT_EQ(decode_welcome(json[4]).value(), examples::welcome());
+}
+
 TEST(Golden, WhatStandsInTheFilesDecodesToTheExamples) {
     const auto bytes = [](const char* name) { return bytes_in(read(std::string(GOLDEN_FOLDER) + "/" + name + ".hex")); };
     const auto text = [](const char* name) { return read(std::string(GOLDEN_FOLDER) + "/" + name + ".json"); };
