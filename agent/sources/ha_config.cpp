@@ -287,7 +287,7 @@ Result<Discovery> read_discovery(std::string_view component, std::string_view no
     for (const auto& [key, described] : components.as_object()) {
         Json one = expand(described, base);
         const std::string platform = one["platform"].as_string();
-        if (platform.empty()) continue;
+        if (platform.empty() || one.as_object().size() == 1) continue;  // the platform alone removes the component
         // What the device says once holds for every component that does not say it itself.
         if (!one.has("state_topic") && config.has("state_topic")) one.set("state_topic", config["state_topic"]);
         if (one.has("availability") || one.has("availability_topic")) read_availability(one, out);

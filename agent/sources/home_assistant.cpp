@@ -266,7 +266,10 @@ class HomeAssistant final : public Dialect {
             const auto value = r.channel->value.render(message.payload, message.json());
             if (!value) continue;
             said = true;
-            read(readings, r, *value);
+            if (r.channel->value.whole() && message.json() != nullptr)
+                readings.not_a_value();  // a whole JSON payload is no state
+            else
+                read(readings, r, *value);
         }
         if (!said && message.json() == nullptr) return Verdict::NotUnderstood;
         readings.deliver(out);

@@ -36,7 +36,7 @@ void declare(Schema& schema, SourcesOptions& options) {
     schema.texts("senml_topics", options.senml_topics, "Filters of the topics that carry SenML.");
     schema.integer("series_per_device_max", options.series_per_device_max, 1, 10'000, "Quantities a device may have; more are refused and told once.");
     schema.integer("devices_max", options.devices_max, 1, 10'000, "Devices this gateway may have; more are refused and told.");
-    schema.table<Rule>("rule", options.rules, "Own topics: which part of which payload is which quantity of which device.",
+    schema.table<Rule>("sources.rule", options.rules, "Own topics: which part of which payload is which quantity of which device.",
                        [](Schema& row, Rule& rule) {
                            row.text("topic", rule.topic, "MQTT filter; + and # are {1} {2} … below.", filter_fault);
                            row.text("device", rule.device, "The device's name, or {1}.", device_fault);
