@@ -8,6 +8,7 @@
 // R5  A field we must understand and do not (its name ends in '_'), or a bver above 10, refuses the pack, as the RFC asks.
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "agent/sources/dialect.h"
 #include "agent/sources/names.h"
@@ -54,7 +55,8 @@ class SenMl final : public Dialect {
             readings.add_at(message.now - milliseconds(std::max<int64_t>(0, back)), record.device, record.quantity, record.unit, std::move(record.value));
         }
         readings.deliver(out);
-        std::stable_sort(out.samples.begin(), out.samples.end(), [](const Sample& a, const Sample& b) { return a.time < b.time; });
+        std::sort(out.samples.begin(), out.samples.end(),
+                  [](const Sample& a, const Sample& b) { return std::tie(a.time, a.device) < std::tie(b.time, b.device); });
         return Verdict::Taken;
     }
 
