@@ -240,7 +240,8 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
     // The library's thread: an exception must not leave it.
     static std::string refused_filter(const mqtt::token& token) {
         try {
-            for (const mqtt::ReasonCode code : token.get_subscribe_response().get_reason_codes()) {
+            const mqtt::subscribe_response response = token.get_subscribe_response();
+            for (const mqtt::ReasonCode code : response.get_reason_codes()) {
                 if (static_cast<int>(code) >= 0x80) return "the broker refused a filter: " + mqtt::exception::reason_code_str(code);
             }
         } catch (const std::exception& error) {
