@@ -5,7 +5,7 @@
 // R4  Readings, gaps and dead letters come from the store as streams, read on the server's stream worker: never on the loop.
 // R5  Errors are {"error":{"code","message","hint"}}.
 // R6  Times go out as RFC 3339 in UTC; they come in as that, as milliseconds since 1970, or relative to now ("-24h").
-// Threads: the loop's. The StoreReader is opened, used and closed on the server's stream worker.
+// Threads: the loop's. The StoreReader is opened and used on the server's stream worker.
 // Lifetime: make it before HttpServer::listen(); what `sources` refers to and the Api outlive the HttpServer.
 //
 //   Api api(server, {.fleet = fleet, .registry = registry, .clock = clock, .open_reader = [&] { return store.reader(); },

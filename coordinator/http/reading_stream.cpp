@@ -1,0 +1,205 @@
+#include "coordinator/http/reading_stream.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace basmalin::coordinator {
+namespace {
+
+constexpr int64_t points_per_piece = 500;
+constexpr int64_t buckets_per_piece = 1500;
+
+void append_csv(std::string& out, std::string_view text) {
+    if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
+        out += text;
+        return;
+    }
+    out += '"';
+    for (const char c : text) {
+        if (c == '"') out += '"';
+        out += c;
+    }
+    out += '"';
+}
+
+void append_csv(std::string& out, double v) {
+    if (std::isfinite(v)) append_json_number(out, v);
+}
+
+void append_csv(std::string& out, const Value& value) {
+    if (const auto* number = std::get_if<double>(&value)) append_csv(out, *number);
+    else if (const auto* flag = std::get_if<bool>(&value)) out += *flag ? "true" : "false";
+    else append_csv(out, std::string_view(std::get<std::string>(value)));
+}
+
+void append_json(std::string& out, const Value& value) {
+    if (const auto* number = std::get_if<double>(&value)) append_json_number(out, *number);
+    else if (const auto* flag = std::get_if<bool>(&value)) out += *flag ? "true" : "false";
+    else append_json_string(out, std::get<std::string>(value));
+}
+
+// The part of a line that is the same for every reading of a series.
+std::string middle_of(const SeriesInfo& info, bool csv) {
+    std::string out;
+    if (csv) {
+        for (const std::string* text : {&info.node, &info.device, &info.quantity, &info.unit}) {
+            out += ',';
+            append_csv(out, std::string_view(*text));
+        }
+        return out += ',';
+    }
+    out = ",\"series\":" + std::to_string(info.id);
+    for (const auto& [name, text] : {std::pair{"node", &info.node}, {"device", &info.device}, {"quantity", &info.quantity}, {"unit", &info.unit}}) {
+        out += std::string(",\"") + name + "\":";
+        append_json_string(out, *text);
+    }
+    return out;
+}
+
+class ReadingStream {
+  public:
+    ReadingStream(ReadingPlan plan, std::shared_ptr<ReaderSlot> reader) : plan_(std::move(plan)), reader_(std::move(reader)) {
+        for (const auto& [id, info] : plan_.series) middles_[id] = middle_of(info, plan_.csv);
+        if (!plan_.step) return;
+        position_ms_ = plan_.query.from.ms - plan_.query.from.ms % plan_.step->ms;
+        if (plan_.cursor.empty()) return;
+        if (const auto cursor = parse_bucket_cursor(plan_.cursor)) {
+            resume_ = *cursor;
+            position_ms_ = std::max(position_ms_, cursor->start_ms - cursor->start_ms % plan_.step->ms);
+        }
+    }
+
+    Result<bool> operator()(std::string& out) {
+        auto reader = reader_->reader();
+        if (!reader) return pass(reader);
+        return plan_.step ? buckets(**reader, out) : points(**reader, out);
+    }
+
+  private:
+    Result<bool> points(StoreReader& reader, std::string& out) {
+        const auto wanted = static_cast<size_t>(std::min(plan_.limit - sent_, points_per_piece));
+        auto page = reader.readings(plan_.query, wanted, plan_.cursor);
+        if (!page) return pass(page, "read readings");
+        begin(out, "time,node,device,quantity,unit,value,estimated\n");
+        for (const ReadingPoint& point : page->points) {
+            const auto middle = middles_.find(point.series);
+            if (middle == middles_.end()) continue;
+            begin_row(out, point.time, middle->second);
+            if (plan_.csv) {
+                append_csv(out, point.value);
+                out += point.estimated ? ",true\n" : ",false\n";
+            } else {
+                out += ",\"value\":";
+                append_json(out, point.value);
+                out += point.estimated ? ",\"estimated\":true}" : ",\"estimated\":false}";
+            }
+            ++sent_;
+        }
+        plan_.cursor = std::move(page->next);
+        if (!plan_.cursor.empty() && sent_ < plan_.limit) return true;
+        end(out, plan_.cursor);
+        return false;
+    }
+
+    Result<bool> buckets(StoreReader& reader, std::string& out) {
+        const int64_t step = plan_.step->ms;
+        const int64_t end_ms = (plan_.query.to.ms + step - 1) / step * step;
+        const auto series = static_cast<int64_t>(plan_.query.series.size());
+        const int64_t until = std::min(end_ms, position_ms_ + std::max<int64_t>(1, buckets_per_piece / series) * step);
+        std::vector<Bucket> found;
+        if (position_ms_ < until) {
+            ReadingQuery window = plan_.query;
+            window.from = {position_ms_};
+            window.to = {until};
+            auto read = reader.buckets(window, *plan_.step);
+            if (!read) return pass(read, "read readings by steps");
+            found = std::move(*read);
+        }
+        std::sort(found.begin(), found.end(), [](const Bucket& a, const Bucket& b) { return std::pair(a.start.ms, a.series) < std::pair(b.start.ms, b.series); });
+        begin(out, "time,node,device,quantity,unit,min,mean,max,count\n");
+        for (const Bucket& bucket : found) {
+            const auto middle = middles_.find(bucket.series);
+            if (middle == middles_.end() || bucket.count == 0) continue;
+            if (std::pair(bucket.start.ms, bucket.series) <= std::pair(resume_.start_ms, resume_.series)) continue;
+            if (sent_ >= plan_.limit) {
+                end(out, std::to_string(resume_.start_ms) + '.' + std::to_string(resume_.series));
+                return false;
+            }
+            append_bucket(out, bucket, middle->second);
+            resume_ = {bucket.start.ms, bucket.series};
+            ++sent_;
+        }
+        position_ms_ = until;
+        if (position_ms_ < end_ms) return true;
+        end(out, {});
+        return false;
+    }
+
+    void append_bucket(std::string& out, const Bucket& bucket, const std::string& middle) {
+        const double mean = bucket.sum / static_cast<double>(bucket.count);
+        begin_row(out, bucket.start, middle);
+        if (plan_.csv) {
+            for (const double v : {bucket.min, mean, bucket.max}) {
+                append_csv(out, v);
+                out += ',';
+            }
+            out += std::to_string(bucket.count) + '\n';
+            return;
+        }
+        for (const auto& [name, v] : {std::pair{",\"min\":", bucket.min}, {",\"mean\":", mean}, {",\"max\":", bucket.max}}) {
+            out += name;
+            append_json_number(out, v);
+        }
+        out += ",\"count\":" + std::to_string(bucket.count) + '}';
+    }
+
+    void begin(std::string& out, const char* columns) {
+        if (begun_) return;
+        begun_ = true;
+        out += plan_.csv ? columns : "{\"items\":[";
+    }
+    void begin_row(std::string& out, WallTime time, const std::string& middle) {
+        if (plan_.csv) {
+            out += to_rfc3339(time) + middle;
+            return;
+        }
+        if (sent_ > 0) out += ",\n";
+        out += "{\"time\":\"" + to_rfc3339(time) + '"' + middle;
+    }
+    void end(std::string& out, const std::string& next) {
+        if (plan_.csv) return;
+        out += "],\"next\":";
+        if (next.empty()) out += "null";
+        else append_json_string(out, next);
+        out += "}\n";
+    }
+
+    ReadingPlan plan_;
+    std::shared_ptr<ReaderSlot> reader_;
+    std::map<SeriesId, std::string> middles_;
+    int64_t position_ms_ = 0;
+    BucketCursor resume_;
+    int64_t sent_ = 0;
+    bool begun_ = false;
+};
+
+}  // namespace
+
+Result<BucketCursor> parse_bucket_cursor(const std::string& text) {
+    BucketCursor cursor;
+    const char* end = text.data() + text.size();
+    const auto start = std::from_chars(text.data(), end, cursor.start_ms);
+    const bool dot = start.ec == std::errc() && start.ptr != end && *start.ptr == '.';
+    const auto series = dot ? std::from_chars(start.ptr + 1, end, cursor.series) : start;
+    if (!dot || series.ec != std::errc() || series.ptr != end || cursor.start_ms < 0 || cursor.series < 0) {
+        return fail(Code::Invalid, "'" + text.substr(0, 64) + "' is no place to go on", "take `next` of the answer before, with the same step");
+    }
+    return cursor;
+}
+
+BodyStream stream_readings(ReadingPlan plan, std::shared_ptr<ReaderSlot> reader) {
+    return [stream = std::make_shared<ReadingStream>(std::move(plan), std::move(reader))](std::string& out) { return (*stream)(out); };
+}
+
+}  // namespace basmalin::coordinator
