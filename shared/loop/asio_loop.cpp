@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -23,7 +24,7 @@ struct Timer::State {
 };
 
 struct FdWatch::State {
-    State(asio::io_context& io, int fd) : descriptor(io, fd) {}
+    explicit State(asio::io_context& io) : descriptor(io) {}
     asio::posix::stream_descriptor descriptor;
     bool reading = false;
     bool writing = false;
@@ -130,9 +131,16 @@ Timer Loop::every(Duration period, std::function<void()> work) {
 }
 
 FdWatch Loop::watch(int fd) {
-    const int duplicate = ::dup(fd);
+    const int duplicate = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);  // programs that we start must not hold it open
     if (duplicate < 0) return {};
-    return FdWatch(std::make_shared<FdWatch::State>(impl_->io, duplicate));
+    auto state = std::make_shared<FdWatch::State>(impl_->io);
+    boost::system::error_code error;
+    state->descriptor.assign(duplicate, error);
+    if (error) {
+        ::close(duplicate);
+        return {};
+    }
+    return FdWatch(std::move(state));
 }
 
 static void wait_for_signal(asio::signal_set& set, const std::shared_ptr<std::function<void(int)>>& work) {

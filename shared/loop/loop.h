@@ -1,5 +1,6 @@
 // The one loop of a daemon. One thread runs it and owns all state; every other thread only posts.
 // Implemented on Boost.Asio (asio_loop.cpp); this header needs no Asio, so shells that use a loop compile quickly.
+// A Loop outlives its Timers and FdWatches.
 #pragma once
 
 #include <functional>
@@ -61,6 +62,7 @@ class Loop {
     [[nodiscard]] Timer after(Duration wait, std::function<void()> work);
     // Calls `work` every `period` until the Timer goes; a late tick is not made up for.
     [[nodiscard]] Timer every(Duration period, std::function<void()> work);
+    // Not active() when the descriptor is no good or none is left.
     [[nodiscard]] FdWatch watch(int fd);
     // Calls `work` on the loop's thread for each of these signals, for the life of the loop.
     void on_signal(std::initializer_list<int> signals, std::function<void(int)> work);

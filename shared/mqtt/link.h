@@ -1,6 +1,16 @@
 // One MQTT 5 connection on the loop, by libmosquitto (mosquitto_link.cpp). It connects, reconnects with full jitter,
 // subscribes again after every CONNACK, and reports; windows, acknowledgements and persistence are its user's.
-// Thread: the loop's; every callback comes on it. Name look-up happens on the link's own Worker.
+//
+// R1  Nothing blocks the loop: names are looked up on a thread of their own, TCP and TLS connect without blocking.
+// R2  Each attempt has `connect_timeout` from the look-up to the CONNACK. A host with several addresses: the next address
+//     follows at once, the backoff comes after the last.
+// R3  Every connection begins clean: no session, nothing of the last one is sent again. Message ids begin anew, so the user
+//     forgets those of the last connection when `disconnected` comes.
+// R4  A connection that ends other than by stop() is reported by `disconnected` exactly once, and so is a round of addresses
+//     that all failed. After stop() nothing is reported until start().
+// R5  TLS is 1.2 or later; the broker's certificate must be issued by the given authority for the name (or address) in `host`.
+// R6  The backoff starts anew after a connection that lived for `settled_after`.
+// Thread: the loop's; every callback comes on it. A callback may call any function of the Link, but must not destroy it.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +41,9 @@ struct LinkOptions {
     bool tls = false;
     LinkTls tls_files;
     int keepalive_seconds = 30;    // 5 at least
-    Backoff backoff;               // reset by a connection that lived for a minute
+    Duration connect_timeout = seconds(10);
+    Backoff backoff;
+    Duration settled_after = seconds(60);
     // The will; no topic, no will. Retained, QoS 1.
     std::string will_topic;
     std::string will_payload;
@@ -55,12 +67,13 @@ class Link {
     };
 
     Link(Loop& loop, LinkOptions options, Callbacks callbacks);
-    ~Link();  // closes without DISCONNECT: the will is sent
+    ~Link();  // before its loop; closes without DISCONNECT: the will is sent. After a graceful stop it may wait 500 ms
     Link(const Link&) = delete;
     Link& operator=(const Link&) = delete;
 
     void start();  // begins to connect, and goes on until stop()
-    // Sends DISCONNECT (the will is not sent) when `graceful`, and stays away until start().
+    // Sends what was published and DISCONNECT (the will is not sent) when `graceful`, as far as the socket takes it at once,
+    // and stays away until start().
     void stop(bool graceful = true);
     // Drops the connection and connects again after the backoff.
     void reconnect(std::string_view why);
@@ -69,8 +82,9 @@ class Link {
     // Remembered, and subscribed again after every reconnect. QoS 1, or 0 where asked.
     void subscribe(const std::string& filter, int qos = 1);
     void unsubscribe(const std::string& filter);
-    // Returns the id that `published` will carry; QoS 0 gets no callback. Unavailable when not connected. The library's queue
-    // has no bound: the caller keeps a window.
+    // Returns the id that `published` will carry; QoS 0 gets no callback. Unavailable when not connected, Invalid for a topic
+    // that cannot be published to, Full for a message larger than the broker takes. The library's queue has no bound: the
+    // caller keeps a window, of at most receive_maximum messages of QoS 1.
     Result<int> publish(const std::string& topic, std::string_view payload, int qos = 1, bool retain = false);
 
     void set_will(std::string payload);  // used from the next connection on

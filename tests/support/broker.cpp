@@ -10,8 +10,8 @@
 
 namespace basmalin::testing_support {
 
-TestBroker::TestBroker(Tls tls)
-    : certificates_(std::make_unique<TestCertificates>()), access_list_(std::move(tls.access_list)), server_(certificates_->server()) {}
+TestBroker::TestBroker(Tls tls, const std::string& names)
+    : certificates_(std::make_unique<TestCertificates>()), access_list_(std::move(tls.access_list)), server_(certificates_->server(names)) {}
 
 void TestBroker::start(const std::vector<std::string>& config) {
     config_ = config;

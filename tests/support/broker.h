@@ -23,7 +23,8 @@ class TestBroker {
         std::string access_list = "pattern readwrite fleet/1/%u/#\n";
     };
     TestBroker() = default;
-    explicit TestBroker(Tls tls);
+    // `names`: what the broker's certificate is for.
+    explicit TestBroker(Tls tls, const std::string& names = "DNS:localhost,IP:127.0.0.1,IP:::1");
 
     // Starts and waits until it accepts connections; aborts with its log if it does not. `config` lines are added to the file.
     // The port is chosen once: a broker that is stopped or killed comes back on the same one.
