@@ -1,0 +1,261 @@
+#include "agent/buffer/buffer_shell.h"
+
+#include "shared/base/log.h"
+
+namespace basmalin::agent {
+namespace {
+
+constexpr Duration reopen_every = seconds(5);
+constexpr Duration stats_every = milliseconds(500);
+constexpr Duration repair_check_deadline = minutes(10);
+constexpr int tend_rounds_max = 8;
+
+}  // namespace
+
+// The worker's side.
+struct BufferShell::Inside {
+    std::string path;
+    BufferOptions options;
+    uint64_t boot = 0;
+    const Clock* clock = nullptr;
+    std::unique_ptr<Buffer> buffer;
+    MonoTime opened_at{INT64_MIN / 2};
+    MonoTime stats_at{INT64_MIN / 2};
+    bool closed = false;
+    bool reopened = false;  // told to the loop with the next answer
+
+    Result<void> open(Duration check_deadline) {
+        opened_at = clock->mono();
+        buffer.reset();
+        BufferOptions checked = options;
+        checked.check_deadline = check_deadline;
+        auto opened = Buffer::open(path, checked, boot, clock->wall());
+        if (!opened) return pass(opened);
+        buffer = std::move(*opened);
+        return {};
+    }
+    // The buffer, opened anew if it went away; or why not.
+    Result<Buffer*> get() {
+        if (closed) return fail(Code::Unavailable, "the buffer is closed");
+        if (!buffer && clock->mono() - opened_at >= reopen_every) {
+            if (auto opened = open(repair_check_deadline); !opened)
+                log::error("buffer_unavailable", {{"why", opened.error().message()}});
+            else
+                reopened = true;
+        }
+        if (!buffer) return fail(Code::Unavailable, "the buffer cannot be opened");
+        return buffer.get();
+    }
+    void note(const Error& error) {
+        if (error.code != Code::Corrupt) return;
+        log::error("buffer_damaged", {{"why", error.text}});
+        buffer.reset();
+        opened_at = MonoTime{INT64_MIN / 2};
+    }
+};
+
+BufferShell::BufferShell(Loop& loop, const Clock& clock, std::string path, BufferOptions options, uint64_t boot, std::function<void()> reopened)
+    : loop_(loop), clock_(clock), inside_(std::make_shared<Inside>()), reopened_(std::move(reopened)), answered_at_(clock.mono()), worker_("buffer") {
+    inside_->path = std::move(path);
+    inside_->options = options;
+    inside_->boot = boot;
+    inside_->clock = &clock_;
+}
+
+BufferShell::~BufferShell() {
+    *alive_ = false;
+    worker_.finish();
+}
+
+// `work(Inside&)` on the worker, `done(its result)` on the loop.
+template <class Work, class Done>
+void BufferShell::run(Work work, Done done) {
+    worker_.post([this, inside = inside_, alive = alive_, work = std::move(work), done = std::move(done)]() mutable {
+        struct Carried {
+            decltype(work(*inside)) result;
+            std::optional<BufferStats> stats;
+            bool reopened = false;
+        };
+        auto carried = std::make_shared<Carried>(Carried{work(*inside), {}, false});
+        carried->reopened = std::exchange(inside->reopened, false);
+        const MonoTime now = inside->clock->mono();
+        if (inside->buffer && now - inside->stats_at >= stats_every) {
+            carried->stats = inside->buffer->stats();
+            inside->stats_at = now;
+        }
+        loop_.post([this, alive, carried, done = std::move(done)] {
+            if (!*alive) return;
+            answered_at_ = clock_.mono();
+            if (carried->stats) stats_ = *carried->stats;
+            done(std::move(carried->result));
+            if (carried->reopened && reopened_) reopened_();
+        });
+    });
+}
+
+void BufferShell::open(Answer<Result<Ready>> answer) {
+    run(
+        [](Inside& in) -> Result<Ready> {
+            if (auto opened = in.open(in.options.check_deadline); !opened) return pass(opened);
+            return Ready{in.buffer->opened(), in.buffer->layouts(), in.buffer->boot_no(), in.buffer->boots()};
+        },
+        std::move(answer));
+}
+
+void BufferShell::seal(std::vector<Draft> drafts, Moment now, Answer<Sealing> answer) {
+    ++seals_under_way_;
+    auto carried = std::make_shared<std::vector<Draft>>(std::move(drafts));
+    run(
+        [carried, now](Inside& in) -> Sealing {
+            auto buffer = in.get();
+            Result<std::vector<Held>> sealed = buffer ? (*buffer)->seal(*carried, now) : Result<std::vector<Held>>(pass(buffer));
+            if (sealed) return {std::move(*sealed), {}, {}};
+            in.note(sealed.error());
+            // A full disk may yet have something acked to give.
+            if (sealed.error().code == Code::Full && in.buffer)
+                if (auto room = in.buffer->tend(now); !room) in.note(room.error());
+            return {{}, std::move(*carried), sealed.error()};
+        },
+        [this, answer = std::move(answer)](Sealing sealing) {
+            --seals_under_way_;
+            answer(std::move(sealing));
+        });
+}
+
+void BufferShell::seal_definitions(Moment now, Answer<std::vector<Held>> answer) {
+    run(
+        [now](Inside& in) -> std::vector<Held> {
+            auto buffer = in.get();
+            if (!buffer) return {};
+            auto sealed = (*buffer)->seal_definitions(true, now);
+            if (sealed) return std::move(*sealed);
+            log::warn("definitions_not_sealed", {{"why", sealed.error().message()}});
+            in.note(sealed.error());
+            return {};
+        },
+        std::move(answer));
+}
+
+void BufferShell::seal_gaps(Moment now, Answer<std::vector<Held>> answer) {
+    run(
+        [now](Inside& in) -> std::vector<Held> {
+            std::vector<Held> all;
+            auto buffer = in.get();
+            for (int rounds = 0; buffer && rounds < 16; ++rounds) {
+                auto sealed = (*buffer)->seal_gaps(now);
+                if (!sealed) {
+                    log::warn("gaps_not_sealed", {{"why", sealed.error().message()}});
+                    in.note(sealed.error());
+                    break;
+                }
+                if (!*sealed) break;
+                all.push_back(std::move(**sealed));
+            }
+            return all;
+        },
+        std::move(answer));
+}
+
+void BufferShell::fetch(int64_t after_id, int64_t until_id, size_t bytes_max, size_t batches_max, std::optional<Priority> only,
+                        Answer<Result<Page>> answer) {
+    run(
+        [=](Inside& in) -> Result<Page> {
+            auto buffer = in.get();
+            if (!buffer) return pass(buffer);
+            auto page = (*buffer)->fetch(after_id, until_id, bytes_max, batches_max, only);
+            if (!page) in.note(page.error());
+            return page;
+        },
+        std::move(answer));
+}
+
+void BufferShell::ack(Ack ack, Answer<bool> answer) {
+    run(
+        [ack = std::move(ack)](Inside& in) {
+            auto buffer = in.get();
+            return buffer && (*buffer)->on_ack(ack);
+        },
+        std::move(answer));
+}
+
+void BufferShell::welcome(Welcome welcome, Moment now, Answer<Result<WelcomeOutcome>> answer) {
+    run(
+        [welcome = std::move(welcome), now](Inside& in) -> Result<WelcomeOutcome> {
+            auto buffer = in.get();
+            if (!buffer) return pass(buffer);
+            auto outcome = (*buffer)->on_welcome(welcome, now);
+            if (!outcome) in.note(outcome.error());
+            return outcome;
+        },
+        std::move(answer));
+}
+
+void BufferShell::greeting(Answer<Greeting> answer) {
+    run(
+        [](Inside& in) -> Greeting {
+            auto buffer = in.get();
+            if (!buffer) return {};
+            return {(*buffer)->hello_streams(), (*buffer)->stats().gaps_pending};
+        },
+        std::move(answer));
+}
+
+void BufferShell::set_boot_offset(BootOffset offset) {
+    run(
+        [offset](Inside& in) {
+            auto buffer = in.get();
+            if (!buffer) return false;
+            auto saved = (*buffer)->set_boot_offset(offset);
+            if (!saved) in.note(saved.error());
+            return saved.has_value();
+        },
+        [](bool) {});
+}
+
+void BufferShell::set_options(BufferOptions options) {
+    run(
+        [options](Inside& in) {
+            in.options = options;
+            if (in.buffer) in.buffer->set_options(options);
+            return true;
+        },
+        [](bool) {});
+}
+
+void BufferShell::tend(Moment now, std::function<void()> done) {
+    run(
+        [now](Inside& in) {
+            for (int round = 0; round < tend_rounds_max; ++round) {
+                auto buffer = in.get();
+                if (!buffer) return false;
+                auto more = (*buffer)->tend(now);
+                if (!more) {
+                    log::warn("buffer_not_tended", {{"why", more.error().message()}});
+                    in.note(more.error());
+                    return false;
+                }
+                if (!*more) break;
+            }
+            return true;
+        },
+        [done = std::move(done)](bool) { done(); });
+}
+
+void BufferShell::refresh() {
+    run([](Inside&) { return true; }, [](bool) {});
+}
+
+void BufferShell::close(std::function<void()> done) {
+    run(
+        [](Inside& in) {
+            in.closed = true;
+            if (!in.buffer) return false;
+            auto closed = in.buffer->close();
+            if (!closed) log::warn("buffer_not_closed", {{"why", closed.error().message()}});
+            in.buffer.reset();
+            return true;
+        },
+        [done = std::move(done)](bool) { done(); });
+}
+
+}  // namespace basmalin::agent
