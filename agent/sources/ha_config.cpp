@@ -74,7 +74,8 @@ Channel channel(ChannelKind kind, std::string suffix = {}, std::string unit = {}
 
 class Reader {
   public:
-    Reader(const Json& config, std::string_view component, std::string_view key, Discovery& out) : config_(config), out_(out) {
+    Reader(const Json& config, std::string_view component, std::string_view node_id, std::string_view key, Discovery& out)
+        : config_(config), node_id_(node_id), out_(out) {
         entity_.component = to_label(component).substr(0, 32);
         entity_.key = to_label(key);
     }
@@ -93,7 +94,7 @@ class Reader {
         const std::string cls = slug(given);
         std::string own = slug(id);
         own = without_prefix(own, slug(out_.device));
-        own = without_prefix(own, slug(out_.name));
+        own = without_prefix(own, slug(node_id_));
         if (!is_readable(own)) own = without_prefix(slug(text("name")), slug(out_.name));
         if (!is_readable(own)) own = cls;
         if (own.empty()) own = slug(entity_.component);
@@ -225,6 +226,7 @@ class Reader {
     }
 
     const Json& config_;
+    std::string_view node_id_;
     Discovery& out_;
     Entity entity_;
 };
@@ -279,7 +281,7 @@ Result<Discovery> read_discovery(std::string_view component, std::string_view no
     if (out.device.empty()) return fail(Code::Invalid, "no name for its device", "give device.identifiers");
     read_availability(config, out);
     if (component != "device") {
-        Reader(config, component, object_id, out).read(object_id);
+        Reader(config, component, node_id, object_id, out).read(object_id);
         return out;
     }
     const Json components = config["components"];
@@ -291,7 +293,7 @@ Result<Discovery> read_discovery(std::string_view component, std::string_view no
         // What the device says once holds for every component that does not say it itself.
         if (!one.has("state_topic") && config.has("state_topic")) one.set("state_topic", config["state_topic"]);
         if (one.has("availability") || one.has("availability_topic")) read_availability(one, out);
-        Reader(one, platform, key, out).read(key);
+        Reader(one, platform, object_id, key, out).read(key);
     }
     return out;
 }
