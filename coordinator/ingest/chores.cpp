@@ -7,7 +7,6 @@ namespace basmalin::coordinator {
 
 namespace {
 
-constexpr int events_per_second_max = 50;
 constexpr size_t nodes_per_save_max = 256;
 constexpr Duration maintain_at_least = seconds(2);     // a step even under load, so that the store's hot part stays bounded
 constexpr Duration maintain_after_error = seconds(30);

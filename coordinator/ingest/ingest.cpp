@@ -212,6 +212,7 @@ void Ingest::on_status(const std::string& node, const Status& status, bool retai
     Greeting greeting;  // R4: a new epoch
     for (const Hello::Stream& stream : known->streams) greeting.streams.push_back(stream.stream);
     greetings_[node] = std::move(greeting);
+    fleet_.on_welcomed(node, epoch_);  // now: what else it says until the answer asks for no other
     greet();
 }
 

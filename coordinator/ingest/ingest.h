@@ -53,6 +53,8 @@ enum class MessageKind { Up, Hello, Status, Health, DeviceHealth, Other };
 constexpr size_t message_kinds = 6;
 std::string_view to_string(MessageKind kind);  // "up" "hello" "status" "health" "device_health" "other"
 
+constexpr int events_per_second_max = 50;  // lines in the log
+
 struct MessageCounts {
     uint64_t received = 0;
     uint64_t dropped = 0;  // no room, or too long
@@ -176,7 +178,7 @@ class Ingest {
     log::Gate chore_gate_{seconds(30)};
     log::Gate shed_gate_{seconds(30)};
     uint64_t shed_logged_ = 0;
-    int events_left_ = 0;  // lines that this second may still log
+    int events_left_ = events_per_second_max;  // lines that this second may still log
     uint64_t events_held_ = 0;
 
     Timer tick_timer_;

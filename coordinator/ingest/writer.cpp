@@ -136,7 +136,7 @@ void Writer::commit(std::vector<IncomingBatch> batches) {
     note_written();
     Committed done{.result = std::move(*result), .batches = std::move(batches), .events = {}, .took = clock_.mono() - begun};
     for (size_t i = 0; i < done.batches.size() && i < done.result.outcomes.size(); ++i) {
-        if (done.result.outcomes[i] != Outcome::Stored) continue;
+        if (done.result.outcomes[i] == Outcome::Duplicate) continue;  // logged when it came first
         std::vector<NodeEvent> events = events_of(done.batches[i]);
         done.events.insert(done.events.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
     }
