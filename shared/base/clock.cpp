@@ -1,5 +1,6 @@
 #include "shared/base/clock.h"
 
+#include <cstdio>
 #include <ctime>
 
 namespace basmalin {
@@ -28,10 +29,10 @@ std::string to_rfc3339(WallTime time) {
     const std::time_t t = static_cast<std::time_t>(whole);
     std::tm parts{};
     if (gmtime_r(&t, &parts) == nullptr || parts.tm_year < -1900 || parts.tm_year > 8099) return "out of range";
-    char date[32];
-    const size_t n = std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-    const std::string millis = std::to_string(1000 + rest).substr(1);
-    return std::string(date, n) + "." + millis + "Z";
+    char date[40];  // not strftime: its %Y of the year 7 is "7"
+    const int n = std::snprintf(date, sizeof date, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                                parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(rest));
+    return std::string(date, static_cast<size_t>(n));
 }
 
 }  // namespace basmalin

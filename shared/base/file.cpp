@@ -65,7 +65,7 @@ Result<std::string> read_file(const std::string& path, size_t bytes_max) {
 Result<void> replace_file(const std::string& path, std::string_view bytes, unsigned mode) {
     const std::string temporary = path + ".tmp";
     {
-        const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+        const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
         if (fd.get() < 0) return os_error(errno, temporary);
         if (::fchmod(fd.get(), mode) != 0 || !write_all(fd.get(), bytes) || ::fsync(fd.get()) != 0) {
             const int number = errno;
@@ -73,7 +73,11 @@ Result<void> replace_file(const std::string& path, std::string_view bytes, unsig
             return os_error(number, temporary);
         }
     }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) return os_error(errno, path);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+        const int number = errno;
+        ::unlink(temporary.c_str());
+        return os_error(number, path);
+    }
     return sync_folder(folder_of(path));
 }
 

@@ -126,6 +126,10 @@ void append_json_number(std::string& out, double value) {
         out += "null";
         return;
     }
+    if (value == 0 && std::signbit(value)) {
+        out += "-0.0";  // "-0" would be read as the integer 0
+        return;
+    }
     char digits[32];
     const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
     out.append(digits, static_cast<size_t>(end - digits));
