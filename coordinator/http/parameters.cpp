@@ -182,11 +182,11 @@ std::vector<int64_t> Parameters::ids(const std::string& name, size_t most) {
     for (std::string_view rest = *value;;) {
         const size_t comma = rest.find(',');
         const auto id = whole(rest.substr(0, comma));
-        if (!id || *id < 1 || found.size() >= most) {
+        if (id) found.insert(*id);
+        if (!id || *id < 1 || found.size() > most) {
             refuse(name, "'" + value->substr(0, 64) + "' is no list of ids", "up to " + std::to_string(most) + " ids of /api/series, like 1,2,3");
             return {};
         }
-        found.insert(*id);
         if (comma == std::string_view::npos) return {found.begin(), found.end()};
         rest.remove_prefix(comma + 1);
     }
