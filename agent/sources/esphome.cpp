@@ -15,7 +15,8 @@
 namespace basmalin::agent {
 namespace {
 
-constexpr std::string_view components[] = {"sensor", "binary_sensor", "switch", "text_sensor", "number", "select", "text", "valve", "cover", "fan"};
+constexpr std::string_view components[] = {"sensor", "binary_sensor", "switch", "text_sensor", "number",
+                                           "select", "text",          "valve",  "cover",       "fan"};
 
 class EspHome final : public Dialect {
   public:

@@ -124,7 +124,9 @@ class Reader {
         return true;
     }
 
-    void fault(const std::string& what) { out_.faults.push_back(entity_.component + " " + to_label(entity_.key).substr(0, 64) + ": " + what); }
+    void fault(const std::string& what) {
+        out_.faults.push_back(entity_.component + " " + to_label(entity_.key).substr(0, 64) + ": " + what);
+    }
 
     Channel on_off(std::string_view on_key, std::string_view off_key) const {
         Channel c = channel(ChannelKind::Switch);
@@ -135,7 +137,8 @@ class Reader {
 
     Channel open_shut() const {
         Channel c = channel(ChannelKind::OpenShut);
-        for (const auto& [key, word] : {std::pair{"state_open", "open"}, {"state_opening", "opening"}, {"state_closing", "closing"}, {"state_stopped", "stopped"}})
+        for (const auto& [key, word] :
+             {std::pair{"state_open", "open"}, {"state_opening", "opening"}, {"state_closing", "closing"}, {"state_stopped", "stopped"}})
             c.on.push_back(payload_text(config_[key], word));
         c.off = {payload_text(config_["state_closed"], "closed")};
         return c;
@@ -235,7 +238,8 @@ void read_availability(const Json& config, Discovery& out) {
     const auto add = [&](const Json& from, std::string_view topic_key, std::string_view template_key) {
         Availability one;
         one.topic = from[topic_key].as_string();
-        if (out.availability.size() >= availability_max || !is_filter(one.topic) || one.topic.find_first_of("+#") != std::string::npos) return;
+        if (out.availability.size() >= availability_max || !is_filter(one.topic) || one.topic.find_first_of("+#") != std::string::npos)
+            return;
         auto compiled = Template::compile(from[template_key].as_string());
         if (!compiled) {
             out.faults.push_back("availability: " + compiled.error().text);
@@ -244,7 +248,8 @@ void read_availability(const Json& config, Discovery& out) {
         one.value = std::move(*compiled);
         one.online = payload_text(from["payload_available"], "online");
         one.offline = payload_text(from["payload_not_available"], "offline");
-        if (std::find(out.availability.begin(), out.availability.end(), one) == out.availability.end()) out.availability.push_back(std::move(one));
+        if (std::find(out.availability.begin(), out.availability.end(), one) == out.availability.end())
+            out.availability.push_back(std::move(one));
     };
     if (config.has("availability_topic")) add(config, "availability_topic", "availability_template");
     for (const Json& one : config["availability"].as_array()) add(one, "topic", "value_template");
@@ -270,7 +275,8 @@ void read_device(const Json& device, std::string_view fallback, Discovery& out) 
 
 }  // namespace
 
-Result<Discovery> read_discovery(std::string_view component, std::string_view node_id, std::string_view object_id, std::string_view payload) {
+Result<Discovery> read_discovery(std::string_view component, std::string_view node_id, std::string_view object_id,
+                                 std::string_view payload) {
     auto parsed = parse_json(payload, {.bytes_max = 64 << 10, .depth_max = 16, .values_max = 20'000});
     if (!parsed) return pass(parsed);
     if (!parsed->is_object()) return fail(Code::Invalid, "not an object");

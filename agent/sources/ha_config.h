@@ -2,10 +2,10 @@
 // Source: home-assistant.io, "MQTT discovery" (single component and device-based), checked against Home Assistant 2024.12.
 // R1  Keys may be abbreviated, at every level; the full key wins. '~' at the start or end of any topic is the base topic.
 // R2  The device is its first identifier, else its first connection, else the topic's node id, else the object id.
-// R3  A quantity is the entity's own id without the device's identifier or the node id before it, an abbreviated word completed by the device class
-//     ("site1_bed1_moist" of the device site1 is bed1_moisture). An id no person can read gives way to the name, then to the
-//     class. It depends neither on what else the device has nor on its name: it does not change when firmware adds a
-//     sensor or a person renames the device.
+// R3  A quantity is the entity's own id without the device's identifier or the node id before it, an abbreviated word completed
+//     by the device class ("site1_bed1_moist" of the device site1 is bed1_moisture). An id no person can read gives way to the
+//     name, then to the class. It depends neither on what else the device has nor on its name: it does not change when firmware
+//     adds a sensor or a person renames the device.
 // R4  Valves and covers: true is "not closed" (open, opening, closing, stopped); a position is a quantity of its own in %.
 // R5  Components without readings (button, event, update, camera, tag …) are no error and describe nothing.
 #pragma once
@@ -55,9 +55,7 @@ struct Availability {
     Template value;
     std::string online = "online";
     std::string offline = "offline";
-    bool operator==(const Availability& other) const {
-        return topic == other.topic && online == other.online && offline == other.offline;
-    }
+    bool operator==(const Availability& other) const { return topic == other.topic && online == other.online && offline == other.offline; }
 };
 
 enum class AvailabilityMode { Latest, All, Any };
@@ -74,7 +72,8 @@ struct Discovery {
 };
 
 // The levels of the topic between the prefix and "config". `component` is "device" for the device-based form.
-Result<Discovery> read_discovery(std::string_view component, std::string_view node_id, std::string_view object_id, std::string_view payload);
+Result<Discovery> read_discovery(std::string_view component, std::string_view node_id, std::string_view object_id,
+                                 std::string_view payload);
 
 // abbreviations.cpp: the full key, or the key itself.
 std::string_view full_key(std::string_view key);         // of an entity, the origin, availability

@@ -160,7 +160,8 @@ Result<Template> Template::compile(std::string_view text) {
     text = trimmed(text);
     if (text.empty()) return Template{};
     if (text.size() > text_max) return fail(Code::Invalid, "template not understood: longer than 512 bytes");
-    if (!text.starts_with("{{") || !text.ends_with("}}") || text.size() < 4) return fail(Code::Invalid, "template not understood: more than one {{ }}");
+    if (!text.starts_with("{{") || !text.ends_with("}}") || text.size() < 4)
+        return fail(Code::Invalid, "template not understood: more than one {{ }}");
     text.remove_prefix(2);
     text.remove_suffix(2);
     if (text.starts_with('-')) text.remove_prefix(1);

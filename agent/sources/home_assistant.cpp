@@ -90,7 +90,8 @@ class HomeAssistant final : public Dialect {
             return Verdict::Taken;
         }
         const size_t fingerprint = std::hash<std::string_view>{}(message.payload);
-        if (const auto known = configs_.find(topic); known != configs_.end() && known->second.fingerprint == fingerprint) return Verdict::Taken;
+        if (const auto known = configs_.find(topic); known != configs_.end() && known->second.fingerprint == fingerprint)
+            return Verdict::Taken;
         auto discovery = read_discovery(rest.level(0), n == 4 ? rest.level(1) : std::string_view{}, rest.level(n - 2), message.payload);
         if (!discovery) {
             if (shared_.once("discovery " + topic))
@@ -112,7 +113,8 @@ class HomeAssistant final : public Dialect {
         const std::string topic(message.topic);
         for (const std::string& fault : discovery.faults) {
             ++shared_.templates_refused;
-            if (shared_.once("fault " + topic + fault)) out.events.push_back("discovery of " + discovery.device + ", " + fault + "; not read");
+            if (shared_.once("fault " + topic + fault))
+                out.events.push_back("discovery of " + discovery.device + ", " + fault + "; not read");
         }
         if (discovery.entities.empty() && discovery.availability.empty()) return;
         if (is_full(discovery, message.payload.size())) {
@@ -124,7 +126,8 @@ class HomeAssistant final : public Dialect {
         const auto series_max = static_cast<size_t>(shared_.options.series_per_device_max);
         if (device.entities + discovery.entities.size() > series_max) {
             if (shared_.once("discovery full " + discovery.device))
-                out.events.push_back("discovery of " + discovery.device + ": more than sources.series_per_device_max entities, the rest refused");
+                out.events.push_back("discovery of " + discovery.device +
+                                     ": more than sources.series_per_device_max entities, the rest refused");
             discovery.entities.resize(series_max - std::min(series_max, device.entities));
         }
         Config& config = configs_[topic];
@@ -152,7 +155,8 @@ class HomeAssistant final : public Dialect {
         if (!discovery.firmware.empty()) device.firmware = discovery.firmware;
         if (!discovery.availability.empty()) device.mode = discovery.mode;
         for (Availability& one : discovery.availability) {
-            const bool there = std::any_of(device.availability.begin(), device.availability.end(), [&](const Watched& w) { return w.what == one; });
+            const bool there =
+                std::any_of(device.availability.begin(), device.availability.end(), [&](const Watched& w) { return w.what == one; });
             if (there || device.availability.size() >= availability_per_device_max) continue;
             watching_[one.topic].insert(discovery.device);
             out.subscribe.push_back(one.topic);
@@ -307,7 +311,8 @@ class HomeAssistant final : public Dialect {
         const auto number = parse_number(text);
         const double range = r.channel->high - r.channel->low;
         if (!number || range == 0) return out.not_a_value();
-        out.add(*r.device, quantity, r.channel->unit, r.channel->low == 0 && r.channel->high == 100 ? *number : (*number - r.channel->low) * 100 / range);
+        out.add(*r.device, quantity, r.channel->unit,
+                r.channel->low == 0 && r.channel->high == 100 ? *number : (*number - r.channel->low) * 100 / range);
     }
 
     static void valve(Readings& out, const Reference& r, const Json& value) {

@@ -41,7 +41,7 @@ struct Property {
 
 struct HomieDevice {
     State state = State::Unknown;
-    std::string root;  // empty: it is one
+    std::string root;                                         // empty: it is one
     std::map<std::string, Property, std::less<>> properties;  // "node/property"
 };
 
@@ -67,7 +67,8 @@ class Homie final : public Dialect {
         const auto known = devices_.find(id);
         if (known != devices_.end()) return &known->second;
         if (devices_.size() >= static_cast<size_t>(shared_.options.devices_max)) {
-            if (shared_.once("homie full")) out.events.push_back("Homie device " + id + " and later ones not described: sources.devices_max reached");
+            if (shared_.once("homie full"))
+                out.events.push_back("Homie device " + id + " and later ones not described: sources.devices_max reached");
             return nullptr;
         }
         return &devices_[id];
@@ -124,7 +125,8 @@ class Homie final : public Dialect {
             for (const auto& [property, details] : description["properties"].as_object()) {
                 if (own->properties.size() >= static_cast<size_t>(shared_.options.series_per_device_max)) break;
                 if (node.size() + property.size() > text_bytes_max) continue;
-                own->properties[node + '/' + property] = {data_type(details["datatype"].as_string()), normal_unit(details["unit"].as_string())};
+                own->properties[node + '/' + property] = {data_type(details["datatype"].as_string()),
+                                                          normal_unit(details["unit"].as_string())};
             }
         DeviceNote note;
         note.device = id;
@@ -153,7 +155,8 @@ class Homie final : public Dialect {
         return Verdict::Taken;
     }
 
-    static void read(const std::string& id, const std::string& quantity, const Property& described, std::string_view payload, Readings& out) {
+    static void read(const std::string& id, const std::string& quantity, const Property& described, std::string_view payload,
+                     Readings& out) {
         if (payload.size() == 1 && payload.front() == '\0') return out.not_a_value();
         switch (described.type) {
             case DataType::Number: return out.add_number(id, quantity, described.unit, payload);

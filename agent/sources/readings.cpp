@@ -89,7 +89,8 @@ std::string to_plain_text(const Json& json) {
 
 void observe(DeviceNote& note, std::string_view quantity, std::string_view unit, double value) {
     const bool percent = (unit == "%" || unit.empty()) && value >= 0 && value <= 100;
-    if (percent && (quantity == "battery" || quantity == "battery_level" || quantity == "battery_percent" || quantity == "battery_percentage"))
+    if (percent &&
+        (quantity == "battery" || quantity == "battery_level" || quantity == "battery_percent" || quantity == "battery_percentage"))
         note.battery_percent = value;
     else if (quantity == "battery_voltage" || (unit == "V" && quantity == "battery"))
         note.battery_volts = unit == "mV" ? value / 1000 : value;

@@ -17,11 +17,11 @@
 
 namespace basmalin::agent {
 
-std::optional<double> parse_number(std::string_view text);     // R1
-std::optional<bool> parse_switch(std::string_view text);       // on off true false yes no, any case
-std::optional<bool> parse_presence(std::string_view text);     // online offline, any case, blanks trimmed
-bool is_no_value(std::string_view text);                       // R2
-bool is_text_state(std::string_view text);                     // R3
+std::optional<double> parse_number(std::string_view text);  // R1
+std::optional<bool> parse_switch(std::string_view text);    // on off true false yes no, any case
+std::optional<bool> parse_presence(std::string_view text);  // online offline, any case, blanks trimmed
+bool is_no_value(std::string_view text);                    // R2
+bool is_text_state(std::string_view text);                  // R3
 // What a JSON scalar is called as plain text: true is "true", 21.50 is "21.5". Empty for null, arrays and objects.
 std::string to_plain_text(const Json& json);
 

@@ -139,7 +139,8 @@ class Rules final : public Dialect {
         return true;
     }
 
-    static void everything(const Compiled& one, const std::string& device, const std::string& prefix, const Json& json, int depth, Readings& out) {
+    static void everything(const Compiled& one, const std::string& device, const std::string& prefix, const Json& json, int depth,
+                           Readings& out) {
         if (depth > depth_max) return;
         const auto below = [&](const std::string& name, const Json& value) {
             const std::string quantity = slug(prefix.empty() ? name : prefix + '_' + name);

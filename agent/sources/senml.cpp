@@ -52,7 +52,8 @@ class SenMl final : public Dialect {
         for (Record& record : records) {
             const double ago = record.time >= relative_below ? latest - record.time : std::max(0.0, -record.time);
             const auto back = static_cast<int64_t>(std::llround(std::min(ago * 1000, static_cast<double>(message.now.ms))));
-            readings.add_at(message.now - milliseconds(std::max<int64_t>(0, back)), record.device, record.quantity, record.unit, std::move(record.value));
+            readings.add_at(message.now - milliseconds(std::max<int64_t>(0, back)), record.device, record.quantity, record.unit,
+                            std::move(record.value));
         }
         readings.deliver(out);
         std::sort(out.samples.begin(), out.samples.end(),

@@ -43,7 +43,8 @@ struct Device {
 };
 
 bool describes_only(const DeviceNote& note) {
-    return !note.seen && !note.available && !note.sleeping && !note.battery_percent && !note.battery_volts && !note.link_quality_percent && !note.rssi_dbm;
+    return !note.seen && !note.available && !note.sleeping && !note.battery_percent && !note.battery_volts && !note.link_quality_percent &&
+           !note.rssi_dbm;
 }
 bool is_empty(const DeviceNote& note) {
     return describes_only(note) && note.firmware_version.empty() && note.model.empty() && note.name.empty();
@@ -55,7 +56,8 @@ struct Sources::Impl {
     explicit Impl(SourcesOptions given) : options(std::move(given)), shared(options) {
         dialects.push_back(make_rules(shared));
         if (options.home_assistant)
-            dialects.push_back(make_home_assistant(shared, [this](std::string_view topic, const std::string& device) { learn_alias(topic, device); }));
+            dialects.push_back(
+                make_home_assistant(shared, [this](std::string_view topic, const std::string& device) { learn_alias(topic, device); }));
         if (options.zigbee2mqtt) dialects.push_back(make_zigbee2mqtt(shared));
         if (options.tasmota) dialects.push_back(make_tasmota(shared));
         if (options.homie) dialects.push_back(make_homie(shared));
@@ -72,7 +74,8 @@ struct Sources::Impl {
     }
 
     void on_message(const Message& message, SourceOutput& out) {
-        if (message.levels.empty() || message.topic.size() > topic_bytes_max || message.payload.size() > payload_bytes_max) return unknown(message);
+        if (message.levels.empty() || message.topic.size() > topic_bytes_max || message.payload.size() > payload_bytes_max)
+            return unknown(message);
         for (const auto& dialect : dialects) {
             scratch.clear();
             const Verdict verdict = dialect->try_message(message, scratch);
@@ -95,7 +98,8 @@ struct Sources::Impl {
 
     // R10
     bool is_repeat(const Message& message) {
-        const bool same = message.topic == last_topic && message.retained == last_retained && message.payload == last_payload && message.now - last_at < seconds(2);
+        const bool same = message.topic == last_topic && message.retained == last_retained && message.payload == last_payload &&
+                          message.now - last_at < seconds(2);
         if (same && repeats_left > 0) {
             --repeats_left;
             return true;
@@ -104,7 +108,8 @@ struct Sources::Impl {
         last_payload = message.payload.substr(0, std::min<size_t>(message.payload.size(), payload_bytes_max));
         last_retained = message.retained;
         last_at = message.now;
-        const auto matching = std::count_if(filters.begin(), filters.end(), [&](const std::string& filter) { return filter_matches(filter, message.topic); });
+        const auto matching =
+            std::count_if(filters.begin(), filters.end(), [&](const std::string& filter) { return filter_matches(filter, message.topic); });
         repeats_left = matching > 1 ? static_cast<size_t>(matching) - 1 : 0;
         return false;
     }
@@ -160,7 +165,8 @@ struct Sources::Impl {
         for (const std::string& filter : filters)
             if (filter_matches(filter, topic)) return;
         if (announced.size() >= subscriptions_max) {
-            if (shared.once("subscriptions full")) out.events.push_back("no more than 20,000 discovered topics are subscribed; restart the agent to forget old ones");
+            if (shared.once("subscriptions full"))
+                out.events.push_back("no more than 20,000 discovered topics are subscribed; restart the agent to forget old ones");
             return;
         }
         announced.insert(topic);
@@ -173,7 +179,8 @@ struct Sources::Impl {
         if (!is_label(name)) return nullptr;
         if (devices.size() >= static_cast<size_t>(options.devices_max)) {
             if (devices_gate.open(message.now))
-                out.events.push_back("device " + name + " refused: sources.devices_max (" + std::to_string(options.devices_max) + ") reached; raise it");
+                out.events.push_back("device " + name + " refused: sources.devices_max (" + std::to_string(options.devices_max) +
+                                     ") reached; raise it");
             return nullptr;
         }
         counts.devices = devices.size() + 1;
@@ -248,7 +255,9 @@ struct Sources::Impl {
     void keep(DeviceNote note, const Message& message, SourceOutput& out) {
         if (is_empty(note)) return;
         if (describes_only(note) && !devices.contains(note.device)) {  // R11
-            if (!is_label(note.device) || (descriptions.size() >= static_cast<size_t>(options.devices_max) && !descriptions.contains(note.device))) return;
+            if (!is_label(note.device) ||
+                (descriptions.size() >= static_cast<size_t>(options.devices_max) && !descriptions.contains(note.device)))
+                return;
             descriptions[note.device] = std::move(note);
             return;
         }

@@ -26,16 +26,50 @@ using Pair = std::pair<std::string_view, std::string_view>;
 
 // Key (as a slug) -> unit, where Tasmota has only one.
 constexpr Pair units[] = {
-    {"humidity", "%"}, {"moisture", "%"}, {"battery", "%"}, {"battery_percentage", "%"}, {"illuminance", "lx"}, {"voltage", "V"},
-    {"current", "A"}, {"power", "W"}, {"apparent_power", "V.A"}, {"reactive_power", "var"}, {"factor", "1"}, {"frequency", "Hz"},
-    {"total", "kW.h"}, {"today", "kW.h"}, {"yesterday", "kW.h"}, {"period", "W.h"}, {"export_active", "kW.h"}, {"carbon_dioxide", "[ppm]"},
-    {"co2", "[ppm]"}, {"eco2", "[ppm]"}, {"tvoc", "[ppb]"}, {"pm1", "ug/m3"}, {"pm2_5", "ug/m3"}, {"pm10", "ug/m3"}, {"cf1", "ug/m3"},
-    {"cf2_5", "ug/m3"}, {"cf10", "ug/m3"}, {"distance", "cm"}, {"weight", "kg"}, {"battery_voltage", "V"}, {"conductivity", "uS/cm"},
-    {"uv_index", "{UVI}"}, {"dimmer", "%"}, {"position", "%"}, {"vcc", "V"}, {"rssi", "dBm"}, {"snr", "dB"},
+    {"humidity", "%"},
+    {"moisture", "%"},
+    {"battery", "%"},
+    {"battery_percentage", "%"},
+    {"illuminance", "lx"},
+    {"voltage", "V"},
+    {"current", "A"},
+    {"power", "W"},
+    {"apparent_power", "V.A"},
+    {"reactive_power", "var"},
+    {"factor", "1"},
+    {"frequency", "Hz"},
+    {"total", "kW.h"},
+    {"today", "kW.h"},
+    {"yesterday", "kW.h"},
+    {"period", "W.h"},
+    {"export_active", "kW.h"},
+    {"carbon_dioxide", "[ppm]"},
+    {"co2", "[ppm]"},
+    {"eco2", "[ppm]"},
+    {"tvoc", "[ppb]"},
+    {"pm1", "ug/m3"},
+    {"pm2_5", "ug/m3"},
+    {"pm10", "ug/m3"},
+    {"cf1", "ug/m3"},
+    {"cf2_5", "ug/m3"},
+    {"cf10", "ug/m3"},
+    {"distance", "cm"},
+    {"weight", "kg"},
+    {"battery_voltage", "V"},
+    {"conductivity", "uS/cm"},
+    {"uv_index", "{UVI}"},
+    {"dimmer", "%"},
+    {"position", "%"},
+    {"vcc", "V"},
+    {"rssi", "dBm"},
+    {"snr", "dB"},
 };
 constexpr std::string_view not_readings[] = {
-    "Time", "TempUnit", "PressureUnit", "SpeedUnit", "FlowUnit", "Unit", "Epoch", "Id", "ID", "Address", "TotalStartTime", "Endpoint", "Group",
-    "Device", "Name", "ModelId", "Manufacturer", "IEEEAddr", "ShortAddr", "BatteryLastSeenEpoch", "LastSeen", "LastSeenEpoch", "mac", "Node", "SwVersion",
+    "Time",           "TempUnit",      "PressureUnit", "SpeedUnit", "FlowUnit",
+    "Unit",           "Epoch",         "Id",           "ID",        "Address",
+    "TotalStartTime", "Endpoint",      "Group",        "Device",    "Name",
+    "ModelId",        "Manufacturer",  "IEEEAddr",     "ShortAddr", "BatteryLastSeenEpoch",
+    "LastSeen",       "LastSeenEpoch", "mac",          "Node",      "SwVersion",
 };
 
 template <size_t N>
@@ -52,7 +86,8 @@ struct Siblings {
 };
 
 std::string unit_of(std::string_view quantity, const Siblings& siblings) {
-    if (quantity == "temperature" || quantity == "dew_point" || quantity == "object_temperature" || quantity == "target_temperature") return siblings.temperature;
+    if (quantity == "temperature" || quantity == "dew_point" || quantity == "object_temperature" || quantity == "target_temperature")
+        return siblings.temperature;
     if (quantity == "pressure" || quantity == "sea_pressure") return siblings.pressure;
     if (quantity == "speed" || quantity == "speed_max" || quantity == "speed_avg") return siblings.speed;
     for (const auto& [name, unit] : units)
@@ -65,9 +100,7 @@ class Tasmota final : public Dialect {
     explicit Tasmota(Shared& shared) : shared_(shared) {}
 
     std::string_view name() const override { return "tasmota"; }
-    std::vector<std::string> filters() const override {
-        return {"tele/#", "stat/#", "+/tele/+", "+/stat/+", "tasmota/discovery/+/config"};
-    }
+    std::vector<std::string> filters() const override { return {"tele/#", "stat/#", "+/tele/+", "+/stat/+", "tasmota/discovery/+/config"}; }
 
     std::string device_of(const Message& message) const override { return split(message).device; }
 
@@ -119,7 +152,8 @@ class Tasmota final : public Dialect {
             return true;
         }
         const bool sensor = address.what == "SENSOR";
-        if (!sensor && address.what != "STATE" && address.what != "INFO1") return true;  // INFO2, MARGINS, RESULT, UPTIME …: nothing to read
+        if (!sensor && address.what != "STATE" && address.what != "INFO1")
+            return true;  // INFO2, MARGINS, RESULT, UPTIME …: nothing to read
         const Json* json = message.json();
         if (json == nullptr || !json->is_object()) return false;
         if (sensor)
@@ -186,7 +220,8 @@ class Tasmota final : public Dialect {
         for (const auto& [key, value] : child.as_object()) {
             if (contains(not_readings, key) || key.find_first_of("!/<&") != std::string::npos) continue;  // raw cluster attributes
             if (key == "Power" && value.is_integer()) {
-                if (value.as_int() == 0 || value.as_int() == 1) out.add(device, "power", "", value.as_int() == 1);  // 2 is a toggle, no state
+                if (value.as_int() == 0 || value.as_int() == 1)
+                    out.add(device, "power", "", value.as_int() == 1);  // 2 is a toggle, no state
                 continue;
             }
             walk(device, {}, key, value, siblings, 0, out);
@@ -196,8 +231,8 @@ class Tasmota final : public Dialect {
         if (child["BatteryPercentage"].is_number()) observe(out.note(device), "battery", "%", child["BatteryPercentage"].as_double());
     }
 
-    static void walk(const std::string& device, const std::string& prefix, const std::string& key, const Json& value, const Siblings& siblings, int depth,
-                     Readings& out) {
+    static void walk(const std::string& device, const std::string& prefix, const std::string& key, const Json& value,
+                     const Siblings& siblings, int depth, Readings& out) {
         if (contains(not_readings, key)) return;
         const std::string own = slug(key);
         const std::string quantity = join_names(prefix, own);

@@ -86,7 +86,8 @@ class Zigbee2Mqtt final : public Dialect {
         const auto list = parse_json(message.payload, bridge_limits);
         if (!list || !list->is_array()) {
             if (shared_.once("zigbee2mqtt bridge"))
-                out.events.push_back("zigbee2mqtt bridge/" + std::string(what) + " not understood" + (list ? std::string{} : ": " + list.error().text));
+                out.events.push_back("zigbee2mqtt bridge/" + std::string(what) + " not understood" +
+                                     (list ? std::string{} : ": " + list.error().text));
             return Verdict::NotUnderstood;
         }
         if (what == "groups") {
@@ -180,14 +181,16 @@ class Zigbee2Mqtt final : public Dialect {
             if (const auto percent = parse_number(battery.as_string())) observe(note, "battery", "%", *percent);
     }
 
-    void attribute(Readings& out, const std::string& device, const Described* described, const std::string& key, const Json& value, int depth, bool plain) {
+    void attribute(Readings& out, const std::string& device, const Described* described, const std::string& key, const Json& value,
+                   int depth, bool plain) {
         if (depth == 0 && (key == "last_seen" || key == "elapsed" || key == "update" || key == "device")) return;
         if (value.is_null() || value.is_array() || (value.is_string() && value.as_string().empty())) return;  // R3
         const std::string quantity = slug(key);
         if (quantity.empty()) return;
         if (value.is_object()) {
             if (depth >= depth_max) return;
-            for (const auto& [inner, one] : value.as_object()) attribute(out, device, nullptr, quantity + '_' + inner, one, depth + 1, plain);
+            for (const auto& [inner, one] : value.as_object())
+                attribute(out, device, nullptr, quantity + '_' + inner, one, depth + 1, plain);
             return;
         }
         const Property* property = nullptr;
@@ -200,7 +203,8 @@ class Zigbee2Mqtt final : public Dialect {
         const std::string unit = property != nullptr && !property->unit.empty() ? property->unit : std::string(usual_unit(quantity));
         const bool number_in_text = plain || key == "battery" || (property != nullptr && !property->unit.empty());
         out.add_json(device, quantity, unit, value, number_in_text);
-        if (quantity == "voltage" && value.is_number() && (unit == "mV" || (unit.empty() && value.as_double() > 1000 && value.as_double() < 5000)))
+        if (quantity == "voltage" && value.is_number() &&
+            (unit == "mV" || (unit.empty() && value.as_double() > 1000 && value.as_double() < 5000)))
             out.note(device).battery_volts = value.as_double() / 1000;
     }
 

@@ -41,7 +41,8 @@ void check(const agent::SourceOutput& out, bool retained, MonoTime now) {
             holds(text == nullptr || agent::is_text_state(*text), "texts are short and clean");
         }
     }
-    for (const agent::DeviceNote& note : out.notes) holds(is_label(note.device) && !(retained && note.seen), "notes are about a device that was heard");
+    for (const agent::DeviceNote& note : out.notes)
+        holds(is_label(note.device) && !(retained && note.seen), "notes are about a device that was heard");
 }
 
 }  // namespace
@@ -61,7 +62,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         const size_t tab = line.find('\t');
         agent::SourceOutput out;
         now = now + milliseconds(500);
-        sources.on_message(line.substr(0, tab), tab == std::string_view::npos ? std::string_view{} : line.substr(tab + 1), retained, now, out);
+        sources.on_message(line.substr(0, tab), tab == std::string_view::npos ? std::string_view{} : line.substr(tab + 1), retained, now,
+                           out);
         check(out, retained, now);
     }
     holds(sources.counts().devices <= devices_max && sources.counts().series <= devices_max * series_max, "the budgets hold");

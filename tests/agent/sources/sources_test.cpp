@@ -17,9 +17,12 @@ using Lines = std::vector<std::string>;
 
 TEST(Sources, ARetainedMessageIsNeverAReading) {  // R1
     Garden garden;
-    for (const auto& [topic, payload] : std::vector<std::pair<std::string, std::string>>{
-             {"bed1/sensor/t/state", "5"}, {"zigbee2mqtt/p", R"({"battery":5})"}, {"tele/t/SENSOR", R"({"A":{"B":1}})"}, {"stat/t/POWER", "ON"},
-             {"homie/5/d/n/p", "5"}, {"bed1/senml", R"([{"n":"t","v":1}])"}}) {
+    for (const auto& [topic, payload] : std::vector<std::pair<std::string, std::string>>{{"bed1/sensor/t/state", "5"},
+                                                                                         {"zigbee2mqtt/p", R"({"battery":5})"},
+                                                                                         {"tele/t/SENSOR", R"({"A":{"B":1}})"},
+                                                                                         {"stat/t/POWER", "ON"},
+                                                                                         {"homie/5/d/n/p", "5"},
+                                                                                         {"bed1/senml", R"([{"n":"t","v":1}])"}}) {
         const auto out = garden.hear(topic, payload, true);
         EXPECT_TRUE(out.samples.empty()) << topic;
         for (const DeviceNote& note : out.notes) EXPECT_FALSE(note.seen || note.battery_percent) << topic;
@@ -49,7 +52,8 @@ TEST(Sources, AUnitOfAnotherKindIsASeriesOfItsOwnAndCounts) {
 
 TEST(Sources, WhatIsNoValueIsCounted) {  // R3
     Garden garden;
-    for (const char* word : {"nan", "NaN", "unavailable", "unknown", "None", " ", "1e999", "--1", "+-1", "12abc"}) garden.hear("b/sensor/t/state", word);
+    for (const char* word : {"nan", "NaN", "unavailable", "unknown", "None", " ", "1e999", "--1", "+-1", "12abc"})
+        garden.hear("b/sensor/t/state", word);
     EXPECT_EQ(garden.sources.counts().not_a_value, 10U);
     EXPECT_EQ(garden.sources.counts().readings, 0U);
 }
@@ -137,14 +141,24 @@ TEST(Sources, FiltersDoNotContainEachOther) {
 }
 
 TEST(Numbers, AreStrict) {
-    for (const auto& [text, value] : std::vector<std::pair<std::string, double>>{{"21.5", 21.5}, {" +3\n", 3}, {"-0.25", -0.25}, {"1e3", 1000}, {".5", 0.5}})
+    for (const auto& [text, value] :
+         std::vector<std::pair<std::string, double>>{{"21.5", 21.5}, {" +3\n", 3}, {"-0.25", -0.25}, {"1e3", 1000}, {".5", 0.5}})
         EXPECT_EQ(parse_number(text), value) << text;
-    for (const char* text : {"", " ", "1 2", "0x10", "1,5", "inf", "nan", "1e400", "5%", "+", "-", "++1", "1_000"}) EXPECT_FALSE(parse_number(text)) << text;
+    for (const char* text : {"", " ", "1 2", "0x10", "1,5", "inf", "nan", "1e400", "5%", "+", "-", "++1", "1_000"})
+        EXPECT_FALSE(parse_number(text)) << text;
 }
 
 TEST(Names, BecomeWordsThatStay) {
-    const std::pair<const char*, const char*> cases[] = {{"DewPoint", "dew_point"}, {"PM2.5", "pm2_5"}, {"eCO2", "eco2"}, {"DS18B20-1", "ds18b20_1"}, {"Soil Temperature ", "soil_temperature"},
-                                                         {"Füchtigkeit", "füchtigkeit"}, {"BME280", "bme280"}, {"--", ""}, {"UvIndex", "uv_index"}, {"carbon_dioxide", "carbon_dioxide"}};
+    const std::pair<const char*, const char*> cases[] = {{"DewPoint", "dew_point"},
+                                                         {"PM2.5", "pm2_5"},
+                                                         {"eCO2", "eco2"},
+                                                         {"DS18B20-1", "ds18b20_1"},
+                                                         {"Soil Temperature ", "soil_temperature"},
+                                                         {"Füchtigkeit", "füchtigkeit"},
+                                                         {"BME280", "bme280"},
+                                                         {"--", ""},
+                                                         {"UvIndex", "uv_index"},
+                                                         {"carbon_dioxide", "carbon_dioxide"}};
     for (const auto& [text, wanted] : cases) EXPECT_EQ(slug(text), wanted);
     EXPECT_LE(slug(std::string(500, 'x')).size(), 64U);
     EXPECT_FALSE(is_readable("0x00158d0001"));
@@ -153,9 +167,10 @@ TEST(Names, BecomeWordsThatStay) {
 }
 
 TEST(Units, HaveOneSpellingEach) {
-    const std::pair<const char*, const char*> cases[] = {{"°C", "Cel"}, {"C", "Cel"}, {"℃", "Cel"}, {"°F", "[degF]"}, {"%", "%"}, {"%RH", "%"}, {"kWh", "kW.h"}, {"Wh", "W.h"},
-                                                         {"µS/cm", "uS/cm"}, {"μS/cm", "uS/cm"}, {"l/min", "L/min"}, {"m³", "m3"}, {"µg/m³", "ug/m3"}, {"ppm", "[ppm]"}, {"lx", "lx"},
-                                                         {"dBm", "dBm"}, {" ", ""}, {"widgets", "widgets"}, {"Cel", "Cel"}, {"a/b#c", "a_b_c"}};
+    const std::pair<const char*, const char*> cases[] = {
+        {"°C", "Cel"}, {"C", "Cel"},       {"℃", "Cel"},       {"°F", "[degF]"},       {"%", "%"},     {"%RH", "%"},       {"kWh", "kW.h"},
+        {"Wh", "W.h"}, {"µS/cm", "uS/cm"}, {"μS/cm", "uS/cm"}, {"l/min", "L/min"},     {"m³", "m3"},   {"µg/m³", "ug/m3"}, {"ppm", "[ppm]"},
+        {"lx", "lx"},  {"dBm", "dBm"},     {" ", ""},          {"widgets", "widgets"}, {"Cel", "Cel"}, {"a/b#c", "a_b_c"}};
     for (const auto& [text, wanted] : cases) EXPECT_EQ(normal_unit(text), wanted) << text;
     for (const char* text : {"°C", "kWh", "mmHg", "L/min", "µmol/m²/s"}) EXPECT_EQ(normal_unit(normal_unit(text)), normal_unit(text));
     EXPECT_LE(normal_unit(std::string(100, 'u')).size(), 32U);
@@ -189,15 +204,29 @@ TEST(TopicFilter, MatchesAndContains) {
 // Any bytes, and real messages with bytes changed: nothing is thrown, what comes out is well-formed and within the budgets.
 TEST(Sources, AnyBytesAreSurvivedWithinTheBudgets) {
     const std::vector<Published> real = {
-        {"homeassistant/device/soil42/config", R"({"dev":{"ids":["soil42"]},"~":"soil/42","state_topic":"~/state","cmps":{"t":{"p":"sensor","unit_of_meas":"C","val_tpl":"{{ value_json.t }}"},"v":{"p":"valve"}}})"},
-        {"homeassistant/sensor/n/o/config", R"({"stat_t":"soil/43","dev":{"ids":["x"]},"avty_t":"soil/44","val_tpl":"{{ value_json['a'][0] | float }}"})"},
-        {"soil/42/state", R"({"t":5,"state":"open","position":3})"}, {"soil/43", R"({"a":[1]})"}, {"soil/44", "online"},
-        {"tele/a/SENSOR", R"({"BME280":{"Temperature":21.7},"ZbReceived":{"0x1":{"Device":"0x1","Power":1,"LinkQuality":9}},"TempUnit":"C"})"},
-        {"tele/a/STATE", R"({"POWER1":"ON","Wifi":{"Signal":-4}})"}, {"stat/a/RESULT", R"({"POWER":"ON"})"}, {"tasmota/discovery/A/config", R"({"t":"a","fn":["b"]})"},
-        {"zigbee2mqtt/bridge/devices", R"([{"friendly_name":"a/b","ieee_address":"0x12345","definition":{"exposes":[{"property":"t","unit":"C","features":[{"property":"s"}]}]}}])"},
-        {"zigbee2mqtt/a/b", R"({"t":1,"battery":"7","color":{"x":1},"update":{"installed_version":3}})"}, {"zigbee2mqtt/bridge/groups", R"([{"friendly_name":"g"}])"},
-        {"homie/5/d/$description", R"({"root":"d","nodes":{"n":{"properties":{"p":{"datatype":"float","unit":"C"}}}}})"}, {"homie/5/d/n/p", "5"}, {"homie/5/d/$state", "ready"},
-        {"e/sensor/t/state", "5.5"}, {"e/valve/t/position/state", "5.5"}, {"e/status", "online"}, {"x/senml", R"([{"bn":"d:","bt":-5,"bu":"Cel","n":"t","v":1e300,"t":-1e300}])"},
+        {"homeassistant/device/soil42/config",
+         R"({"dev":{"ids":["soil42"]},"~":"soil/42","state_topic":"~/state","cmps":{"t":{"p":"sensor","unit_of_meas":"C","val_tpl":"{{ value_json.t }}"},"v":{"p":"valve"}}})"},
+        {"homeassistant/sensor/n/o/config",
+         R"({"stat_t":"soil/43","dev":{"ids":["x"]},"avty_t":"soil/44","val_tpl":"{{ value_json['a'][0] | float }}"})"},
+        {"soil/42/state", R"({"t":5,"state":"open","position":3})"},
+        {"soil/43", R"({"a":[1]})"},
+        {"soil/44", "online"},
+        {"tele/a/SENSOR",
+         R"({"BME280":{"Temperature":21.7},"ZbReceived":{"0x1":{"Device":"0x1","Power":1,"LinkQuality":9}},"TempUnit":"C"})"},
+        {"tele/a/STATE", R"({"POWER1":"ON","Wifi":{"Signal":-4}})"},
+        {"stat/a/RESULT", R"({"POWER":"ON"})"},
+        {"tasmota/discovery/A/config", R"({"t":"a","fn":["b"]})"},
+        {"zigbee2mqtt/bridge/devices",
+         R"([{"friendly_name":"a/b","ieee_address":"0x12345","definition":{"exposes":[{"property":"t","unit":"C","features":[{"property":"s"}]}]}}])"},
+        {"zigbee2mqtt/a/b", R"({"t":1,"battery":"7","color":{"x":1},"update":{"installed_version":3}})"},
+        {"zigbee2mqtt/bridge/groups", R"([{"friendly_name":"g"}])"},
+        {"homie/5/d/$description", R"({"root":"d","nodes":{"n":{"properties":{"p":{"datatype":"float","unit":"C"}}}}})"},
+        {"homie/5/d/n/p", "5"},
+        {"homie/5/d/$state", "ready"},
+        {"e/sensor/t/state", "5.5"},
+        {"e/valve/t/position/state", "5.5"},
+        {"e/status", "online"},
+        {"x/senml", R"([{"bn":"d:","bt":-5,"bu":"Cel","n":"t","v":1e300,"t":-1e300}])"},
         {"w/x/y", R"({"d":{"a":[1,"2",true]}})"}};
     SourcesOptions options;
     options.devices_max = 20;
@@ -251,7 +280,10 @@ TEST(Settings, AreDeclaredWithTheirRules) {
     Schema schema;
     SourcesOptions options;
     declare(schema, options);
-    const auto good = schema.load_text("[sources]\ntasmota = false\n[[sources.rule]]\ntopic = \"garden/+/soil\"\ndevice = \"{1}\"\nquantity = \"soil_moisture\"\nunit = \"%\"\n", "test");
+    const auto good = schema.load_text(
+        "[sources]\ntasmota = false\n[[sources.rule]]\ntopic = \"garden/+/soil\"\ndevice = \"{1}\"\nquantity = \"soil_moisture\"\nunit = "
+        "\"%\"\n",
+        "test");
     ASSERT_TRUE(good) << good.error().message();
     EXPECT_FALSE(options.tasmota);
     ASSERT_EQ(options.rules.size(), 1U);

@@ -89,8 +89,8 @@ class Garden {
 struct Story {
     std::string promise;
     std::vector<Published> messages;
-    std::vector<std::string> readings;      // exactly these, in this order
-    std::vector<std::string> notes = {};    // at least these
+    std::vector<std::string> readings;    // exactly these, in this order
+    std::vector<std::string> notes = {};  // at least these
     SourcesOptions options = {};
 };
 
@@ -102,7 +102,8 @@ inline void tell(const Story& story) {
     EXPECT_EQ(readings_of(last), story.readings);
     const auto notes = notes_of(last);
     for (const std::string& wanted : story.notes)
-        EXPECT_NE(std::find(notes.begin(), notes.end(), wanted), notes.end()) << "missing note: " << wanted << "\n notes: " << ::testing::PrintToString(notes);
+        EXPECT_NE(std::find(notes.begin(), notes.end(), wanted), notes.end())
+            << "missing note: " << wanted << "\n notes: " << ::testing::PrintToString(notes);
 }
 
 }  // namespace basmalin::agent
