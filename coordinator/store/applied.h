@@ -21,7 +21,7 @@ inline bool is_applied(std::string_view bits, uint64_t seq) {
 }
 
 // Rows are as short as their last set bit allows.
-inline void apply(std::string& bits, uint64_t seq) {
+inline void set_applied(std::string& bits, uint64_t seq) {
     if (bits == applied_all) return;
     const uint64_t at = seq % applied_per_block;
     if (bits.size() <= at / 8) bits.resize(at / 8 + 1, '\0');

@@ -221,7 +221,7 @@ Result<bool> SqliteStore::mark_applied(Move& move, int32_t month, uint64_t strea
         at = applied.emplace(key, *row ? std::string(find.blob(0)) : std::string()).first;
     }
     if (is_applied(at->second, seq)) return false;
-    apply(at->second, seq);
+    set_applied(at->second, seq);
     return true;
 }
 
