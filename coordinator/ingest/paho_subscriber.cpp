@@ -61,7 +61,7 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         if (options_.client_id.empty()) options_.client_id = "basmalin-coordinator-" + to_hex(random_u64());
         on_connect_.ended = [this](const mqtt::token& token, bool ok) {
             post([why = ok ? std::string() : reason_of(token), ok](PahoSubscriber& self) {
-                ok ? self.connected() : self.lost("connect: " + self.with_tls_error(why));
+                ok ? self.connected() : self.lost("connect: " + why);
             });
         };
         on_subscribe_.ended = [this](const mqtt::token& token, bool ok) {
@@ -177,6 +177,8 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         stopping_ = true;
     }
 
+    // No error handler: Paho C++ 1.2.0 hands the C library a pointer into its own copy of these options and frees the copy before
+    // the handshake ends.
     mqtt::ssl_options tls_options() {
         mqtt::ssl_options tls;
         tls.set_trust_store(options_.ca_file);
@@ -185,17 +187,7 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         tls.set_enable_server_cert_auth(true);
         tls.set_verify(true);
         tls.set_ssl_version(MQTT_SSL_VERSION_TLS_1_2);
-        tls.set_error_handler([this](const std::string& text) {
-            const std::lock_guard lock(tls_mutex_);
-            if (tls_error_.size() < 400) tls_error_ += text;
-        });
         return tls;
-    }
-
-    std::string with_tls_error(std::string why) {
-        const std::lock_guard lock(tls_mutex_);
-        while (!tls_error_.empty() && (tls_error_.back() == '\n' || tls_error_.back() == ' ')) tls_error_.pop_back();
-        return tls_error_.empty() ? why : why + ": " + tls_error_;
     }
 
     void attempt() {
@@ -203,10 +195,6 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         ++connection_;
         state_ = State::Connecting;
         since_ = clock_.mono();
-        {
-            const std::lock_guard lock(tls_mutex_);
-            tls_error_.clear();
-        }
         try {
             mqtt::connect_options options;
             options.set_mqtt_version(MQTTVERSION_5);
@@ -282,7 +270,9 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         retry_ = loop_.after(wait, [this] { client_ ? attempt() : start(filters_, callbacks_); });
         if (callbacks_.lost) {
             callbacks_.lost({Code::Unavailable, address_of(options_) + ": " + why,
-                             "is the broker running, and do [broker] host, port and certificates fit it?"});
+                             options_.tls ? "is the broker running at [broker] host and port, signed for that name by ca_file, and does it "
+                                            "accept our certificate?"
+                                          : "is the broker running at [broker] host and port, and does it expect TLS?"});
         }
     }
 
@@ -300,8 +290,6 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
     bool listening_ended_ = false;
     std::atomic<bool> stopping_ = false;
     std::mutex message_mutex_;  // held while a message is copied
-    std::mutex tls_mutex_;
-    std::string tls_error_;
     Timer retry_;
     Timer watch_;
     // The library calls these until its client is gone: they are declared before it.
