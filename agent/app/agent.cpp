@@ -139,6 +139,7 @@ class Agent {
     std::unique_ptr<HealthReporter> reporter_;
     std::shared_ptr<NodeProbe> probe_;
     bool probing_ = false;
+    bool probed_ = false;
     SourceOutput output_;
     size_t discovered_ = 0;
     uint64_t local_connections_ = 0;
@@ -322,7 +323,11 @@ void Agent::on_probed(NodeHealth probed) {
                              .reconnects = uplink_.state().reconnects, .last_update_result = {}};
     probed.time_trusted = clock_state_ == ClockState::Synced;
     if (auto report = reporter_->on_probe(std::move(probed), vitals, at)) uplink_.publish_retained({config_.node, Topic::Kind::Health, {}}, encode(*report));
-    if (const auto sample = reporter_->sample()) batcher_.add(*sample, Priority::Low, at);
+    // The first word on this machine goes home at once; later ones wait for company, and give way to the garden's readings.
+    const bool first = !probed_;
+    probed_ = true;
+    if (const auto sample = reporter_->sample()) batcher_.add(*sample, first ? Priority::Normal : Priority::Low, at);
+    if (first) seal_due(true);
     publish_devices(devices_->changed(at, now().wall));
     arm_seal();
 }
