@@ -30,7 +30,8 @@ std::string_view bearer(std::string_view header) {
 HttpGuard make_guard(std::string token) {
     return [token = std::move(token)](const HttpRequest& request, std::string_view route) -> Result<void> {
         if (is_open_route(route)) return {};
-        if (token.empty()) return fail(Code::Denied, "no token is configured, so nothing but health is answered", "give the coordinator a token file");
+        if (token.empty())
+            return fail(Code::Denied, "no token is configured, so nothing but health is answered", "give the coordinator a token file");
         const std::string header = request.header("authorization");
         if (same_secret(bearer(header), token)) return {};
         return fail(Code::Denied, header.empty() ? "a bearer token is needed" : "this bearer token is not the right one",

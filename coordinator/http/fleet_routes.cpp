@@ -93,7 +93,8 @@ Result<HttpResponse> list_devices(const Api::Parts& parts, const HttpRequest& re
         if (!only.empty() && node.id != only) break;
         if (!of_node.fits(node)) continue;
         const bool resume = !after.empty() && node.id == after_node;
-        for (auto device = resume ? node.devices.upper_bound(after.substr(slash + 1)) : node.devices.begin(); device != node.devices.end(); ++device) {
+        for (auto device = resume ? node.devices.upper_bound(after.substr(slash + 1)) : node.devices.begin(); device != node.devices.end();
+             ++device) {
             if (!filter.fits(node, device->second)) continue;
             if (!page.add(node.id + '/' + device->first, [&] { return device_json(node, device->second); })) return page.response();
         }

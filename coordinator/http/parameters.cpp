@@ -74,7 +74,8 @@ std::optional<int64_t> clock_ms(std::string_view text) {
         if (take(text, ".")) {
             int64_t scale = 100;
             if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;
-            for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1), scale /= 10) ms += (text.front() - '0') * scale;
+            for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1), scale /= 10)
+                ms += (text.front() - '0') * scale;
         }
     }
     if (text == "Z" || text == "z") return ms;
@@ -118,7 +119,8 @@ Result<WallTime> parse_time(std::string_view text, WallTime now) {
 Result<Duration> parse_step(std::string_view text) {
     const auto step = span(text);
     if (!step || *step < seconds(1) || *step > hours(24 * 366)) {
-        return fail(Code::Invalid, "'" + std::string(text.substr(0, 64)) + "' is no step", "write 30s, 5m, 1h or 1d: from a second to a year");
+        return fail(Code::Invalid, "'" + std::string(text.substr(0, 64)) + "' is no step",
+                    "write 30s, 5m, 1h or 1d: from a second to a year");
     }
     return *step;
 }
@@ -153,7 +155,8 @@ int64_t Parameters::integer(const std::string& name, int64_t least, int64_t most
     if (value == nullptr) return otherwise;
     const auto number = whole(*value);
     if (number && *number >= least && *number <= most) return *number;
-    refuse(name, "'" + value->substr(0, 64) + "' is not possible", "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+    refuse(name, "'" + value->substr(0, 64) + "' is not possible",
+           "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
     return otherwise;
 }
 
@@ -184,7 +187,8 @@ std::vector<int64_t> Parameters::ids(const std::string& name, size_t most) {
         const auto id = whole(rest.substr(0, comma));
         if (id) found.insert(*id);
         if (!id || *id < 1 || found.size() > most) {
-            refuse(name, "'" + value->substr(0, 64) + "' is no list of ids", "up to " + std::to_string(most) + " ids of /api/series, like 1,2,3");
+            refuse(name, "'" + value->substr(0, 64) + "' is no list of ids",
+                   "up to " + std::to_string(most) + " ids of /api/series, like 1,2,3");
             return {};
         }
         if (comma == std::string_view::npos) return {found.begin(), found.end()};
@@ -197,7 +201,8 @@ Result<void> Parameters::done() {
         if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
         std::string list;
         for (const std::string& one : known_) list += (list.empty() ? "" : ", ") + one;
-        return fail(Code::Invalid, "parameter " + name.substr(0, 64) + " is unknown", known_.empty() ? "nothing is taken here" : "known here: " + list);
+        return fail(Code::Invalid, "parameter " + name.substr(0, 64) + " is unknown",
+                    known_.empty() ? "nothing is taken here" : "known here: " + list);
     }
     if (wrong_) return std::unexpected(*wrong_);
     return {};

@@ -32,7 +32,10 @@ class ReaderSlot {
 
 struct Api::Parts {
     Parts(HttpServer& http, ApiSources given)
-        : server(http), sources(std::move(given)), started(sources.clock.mono()), reader(std::make_shared<ReaderSlot>(sources.open_reader)) {}
+        : server(http),
+          sources(std::move(given)),
+          started(sources.clock.mono()),
+          reader(std::make_shared<ReaderSlot>(sources.open_reader)) {}
 
     void get(const std::string& pattern, HttpHandler handler) {
         routes.push_back("GET " + pattern);

@@ -50,7 +50,8 @@ std::string middle_of(const SeriesInfo& info, bool csv) {
         return out += ',';
     }
     out = ",\"series\":" + std::to_string(info.id);
-    for (const auto& [name, text] : {std::pair{"node", &info.node}, {"device", &info.device}, {"quantity", &info.quantity}, {"unit", &info.unit}}) {
+    for (const auto& [name, text] :
+         {std::pair{"node", &info.node}, {"device", &info.device}, {"quantity", &info.quantity}, {"unit", &info.unit}}) {
         out += std::string(",\"") + name + "\":";
         append_json_string(out, *text);
     }
@@ -116,7 +117,8 @@ class ReadingStream {
             if (!read) return pass(read, "read readings by steps");
             found = std::move(*read);
         }
-        std::sort(found.begin(), found.end(), [](const Bucket& a, const Bucket& b) { return std::pair(a.start.ms, a.series) < std::pair(b.start.ms, b.series); });
+        std::sort(found.begin(), found.end(),
+                  [](const Bucket& a, const Bucket& b) { return std::pair(a.start.ms, a.series) < std::pair(b.start.ms, b.series); });
         begin(out, "time,node,device,quantity,unit,min,mean,max,count\n");
         for (const Bucket& bucket : found) {
             const auto middle = middles_.find(bucket.series);
@@ -193,7 +195,8 @@ Result<BucketCursor> parse_bucket_cursor(const std::string& text) {
     const bool dot = start.ec == std::errc() && start.ptr != end && *start.ptr == '.';
     const auto series = dot ? std::from_chars(start.ptr + 1, end, cursor.series) : start;
     if (!dot || series.ec != std::errc() || series.ptr != end || cursor.start_ms < 0 || cursor.series < 0) {
-        return fail(Code::Invalid, "'" + text.substr(0, 64) + "' is no place to go on", "take `next` of the answer before, with the same step");
+        return fail(Code::Invalid, "'" + text.substr(0, 64) + "' is no place to go on",
+                    "take `next` of the answer before, with the same step");
     }
     return cursor;
 }

@@ -40,7 +40,8 @@ Result<std::map<SeriesId, SeriesInfo>> resolve(const Fleet& fleet, const Which& 
     const Node* node = fleet.node(which.node);
     if (node == nullptr) return fail(Code::NotFound, "no node " + which.node, "GET /api/nodes lists them");
     if (!which.device.empty() && !node->devices.contains(which.device)) {
-        return fail(Code::NotFound, "no device " + which.device + " at node " + which.node, "GET /api/devices?node=" + which.node + " lists them");
+        return fail(Code::NotFound, "no device " + which.device + " at node " + which.node,
+                    "GET /api/devices?node=" + which.node + " lists them");
     }
     for (const auto& [name, device] : node->devices) {
         if (!which.device.empty() && name != which.device) continue;
@@ -48,7 +49,8 @@ Result<std::map<SeriesId, SeriesInfo>> resolve(const Fleet& fleet, const Which& 
             const Series* series = fleet.series(id);
             if (series == nullptr || (!which.quantity.empty() && series->info.quantity != which.quantity)) continue;
             if (found.size() == series_per_query_max) {
-                return fail(Code::Invalid, "more than " + std::to_string(series_per_query_max) + " series at once", "name a device or a quantity too");
+                return fail(Code::Invalid, "more than " + std::to_string(series_per_query_max) + " series at once",
+                            "name a device or a quantity too");
             }
             found[id] = series->info;
         }

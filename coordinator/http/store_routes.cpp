@@ -10,7 +10,8 @@ using ReadItems = std::function<Result<bool>(StoreReader&, Json::Array& items)>;
 
 HttpResponse stream_items(std::shared_ptr<ReaderSlot> slot, ReadItems read) {
     HttpResponse response;
-    response.stream = [slot = std::move(slot), read = std::move(read), sent = size_t{0}, begun = false](std::string& out) mutable -> Result<bool> {
+    response.stream = [slot = std::move(slot), read = std::move(read), sent = size_t{0},
+                       begun = false](std::string& out) mutable -> Result<bool> {
         auto reader = slot->reader();
         if (!reader) return pass(reader);
         Json::Array items;
@@ -40,14 +41,16 @@ Result<HttpResponse> gaps(const Api::Parts& parts, const HttpRequest& request) {
     for (const auto& [id, node] : fleet.nodes()) {
         if (only.empty() && node.gaps_total > 0) nodes.push_back(id);
     }
-    return stream_items(parts.reader, [nodes = std::move(nodes), at = size_t{0}, left = limit](StoreReader& reader, Json::Array& items) mutable -> Result<bool> {
-        if (at == nodes.size()) return false;
-        const auto found = reader.gaps(nodes[at++], left);
-        if (!found) return std::unexpected(Error(found.error()).context("read gaps"));
-        for (const GapRecord& record : *found) items.push_back(gap_json(record));
-        left -= std::min(left, items.size());
-        return at < nodes.size() && left > 0;
-    });
+    return stream_items(
+        parts.reader,
+        [nodes = std::move(nodes), at = size_t{0}, left = limit](StoreReader& reader, Json::Array& items) mutable -> Result<bool> {
+            if (at == nodes.size()) return false;
+            const auto found = reader.gaps(nodes[at++], left);
+            if (!found) return std::unexpected(Error(found.error()).context("read gaps"));
+            for (const GapRecord& record : *found) items.push_back(gap_json(record));
+            left -= std::min(left, items.size());
+            return at < nodes.size() && left > 0;
+        });
 }
 
 Result<HttpResponse> dead_letters(const Api::Parts& parts, const HttpRequest& request) {

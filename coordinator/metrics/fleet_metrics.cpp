@@ -202,7 +202,8 @@ void FleetMetrics::set_store(const StoreStats& stats) {
 
 void FleetMetrics::refresh() {
     Families& f = *families_;
-    for (const auto& [presence, count] : fleet_.presence_counts()) f.nodes.with({std::string(to_string(presence))}).set(static_cast<double>(count));
+    for (const auto& [presence, count] : fleet_.presence_counts())
+        f.nodes.with({std::string(to_string(presence))}).set(static_cast<double>(count));
     std::map<std::string, size_t> by_state;
     for (const char* state : device_states) by_state[state] = 0;
     for (const auto& [id, garden] : fleet_.gardens()) {

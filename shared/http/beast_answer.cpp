@@ -17,13 +17,21 @@ bool Session::wants_gzip(const HttpResponse& response) const {
     for (const auto& [name, value] : response.headers) {
         if (http_message::lower(name) == "content-encoding") return false;
     }
-    return !http10_ && http_message::is_compressible(response.content_type) && http_message::accepts_gzip(request_.header("accept-encoding"));
+    return !http10_ && http_message::is_compressible(response.content_type) &&
+           http_message::accepts_gzip(request_.header("accept-encoding"));
 }
 
 void Session::answer(HttpResponse response) {
     if (response.stream) return start_stream(std::move(response));
-    const bool large = response.body.size() > gzip_on_loop_bytes_max && response.status == 200 && !response.etag;
-    if (!large || head_only_ || core_->streams >= core_->limits.streams_max || !wants_gzip(response)) return send_whole(std::move(response));
+    const bool large = response.body.size() > gzip_on_loop_bytes_max && response.status == 200;
+    if (!large || head_only_ || core_->streams >= core_->limits.streams_max || !wants_gzip(response)) {
+        return send_whole(std::move(response));
+    }
+    if (response.etag) {
+        const std::string etag = http_message::etag_of(response.body);
+        if (http_message::etag_matches(request_.header("if-none-match"), etag)) return send_whole(std::move(response));
+        response.headers.emplace_back("ETag", http_message::gzip_etag(etag));
+    }
     // Compressing this much would hold the loop: let the worker do it, piece by piece.
     response.stream = [body = std::make_shared<const std::string>(std::move(response.body)), at = size_t{0}](std::string& out) mutable {
         out.append(*body, at, gzip_on_loop_bytes_max);

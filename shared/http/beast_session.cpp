@@ -88,6 +88,7 @@ bool Session::take_head() {
     const auto& head = parser_->get();
     started_ = Steady::now();
     observed_ = false;
+    status_ = 0;
     request_ = {};
     request_.peer = peer_;
     request_.method = std::string(head.method_string());
@@ -108,7 +109,8 @@ bool Session::take_head() {
     if (head.version() != 10 && head.version() != 11) return refuse(505, {Code::Invalid, "only HTTP/1.1 is spoken here", ""}), false;
     if (twice) return refuse(400, {Code::Invalid, "Host or Authorization comes twice", "send it once"}), false;
     if (!http10_ && !request_.headers.contains("host")) return refuse(400, {Code::Invalid, "Host is missing", "send it"}), false;
-    if (request_.headers.contains("transfer-encoding") && (http10_ || http_message::lower(request_.header("transfer-encoding")) != "chunked")) {
+    if (request_.headers.contains("transfer-encoding") &&
+        (http10_ || http_message::lower(request_.header("transfer-encoding")) != "chunked")) {
         return refuse(501, {Code::Invalid, "only the transfer encoding chunked is understood", "send a Content-Length"}), false;
     }
     return true;
@@ -137,7 +139,8 @@ bool Session::route_it() {
             return refused(allowed.error(), 401, {{"WWW-Authenticate", "Bearer realm=\"basmalin\""}});
         }
     }
-    if (match.methods.empty()) return refused({Code::NotFound, "there is nothing at " + request_.path, "GET /api/openapi.yaml lists what is"}, 404);
+    if (match.methods.empty())
+        return refused({Code::NotFound, "there is nothing at " + request_.path, "GET /api/openapi.yaml lists what is"}, 404);
     if (match.handler == nullptr) {
         std::string allow;
         for (const std::string& method : match.methods) allow += (allow.empty() ? "" : ", ") + method;

@@ -87,7 +87,10 @@ struct Piece {
 class Session : public std::enable_shared_from_this<Session> {
   public:
     Session(std::shared_ptr<Core> core, tcp::socket socket, std::string peer)
-        : core_(std::move(core)), stream_(std::move(socket)), peer_(std::move(peer)), buffer_(core_->limits.header_bytes_max + read_bytes) {}
+        : core_(std::move(core)),
+          stream_(std::move(socket)),
+          peer_(std::move(peer)),
+          buffer_(core_->limits.header_bytes_max + read_bytes) {}
 
     void start() {
         fresh_parser();

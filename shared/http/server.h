@@ -46,8 +46,8 @@ struct HttpRequest {
     }
 };
 
-// Called on the server's stream worker, one call at a time. Appends at most about 64 KiB to `out`; returns false when that was the last piece. An error after the first piece
-// ends the connection without the closing chunk, so a client sees that the answer is not whole.
+// Called on the server's stream worker, one call at a time. Appends at most about 64 KiB to `out`; returns false when that was the last
+// piece. An error after the first piece ends the connection without the closing chunk, so a client sees that the answer is not whole.
 using BodyStream = std::function<Result<bool>(std::string& out)>;
 
 struct HttpResponse {
@@ -91,6 +91,8 @@ struct HttpObservation {
 
 class HttpServer {
   public:
+    // Made and destroyed on the loop's thread, or while the loop does not run. Destroying closes every connection at once and waits
+    // for the stream worker: what handlers and streams refer to outlives the server.
     HttpServer(Loop& loop, HttpLimits limits);
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
@@ -103,7 +105,6 @@ class HttpServer {
 
     // Port 0: the kernel chooses. Returns the port.
     Result<uint16_t> listen(const std::string& address, uint16_t port);
-    // Thread of construction to destruction: the loop's. Destroying closes every connection at once and waits for the stream worker.
     // Stops accepting, lets answers in flight finish, then calls `done` (on the loop), at the deadline at the latest.
     void drain(Duration deadline, std::function<void()> done);
     size_t connections() const;

@@ -32,7 +32,8 @@ TEST(Api, R1_OnlyHealthIsOpen) {
         EXPECT_EQ(answer.status, 401) << closed;
         EXPECT_NE(answer.body.find("Authorization: Bearer"), std::string::npos);
     }
-    for (const std::string& wrong : Texts{"Bearer", "Bearer ", "Bearer sesame-0123456789abcde", "Bearer sesame-0123456789abcdefx", "Basic " + filled.token, filled.token}) {
+    for (const std::string& wrong : Texts{"Bearer", "Bearer ", "Bearer sesame-0123456789abcde", "Bearer sesame-0123456789abcdefx",
+                                          "Basic " + filled.token, filled.token}) {
         EXPECT_EQ(stranger.get("/api/nodes", "Authorization: " + wrong + "\r\n").status, 401) << wrong;
     }
     EXPECT_EQ(stranger.get("/api/nodes", "Authorization: bEaReR  " + filled.token + "\r\n").status, 200);
@@ -101,7 +102,8 @@ TEST(Api, R3_APageOfALargeFleetCostsThePage) {
     FilledFleet filled;
     for (int i = 0; i < 10'000; ++i) {
         const std::string number = std::to_string(100'000 + i);
-        filled.fleet.on_status("node-" + number, {.online = true, .since = fleet_now, .garden = "g" + std::to_string(i % 7)}, false, fleet_now);
+        filled.fleet.on_status("node-" + number, {.online = true, .since = fleet_now, .garden = "g" + std::to_string(i % 7)}, false,
+                               fleet_now);
     }
     RunningApi api(filled);
     std::set<std::string> found;

@@ -92,7 +92,8 @@ struct FilledFleet {
         health();
         commit();
         losses();
-        const Status lost{.online = false, .reason = "lost", .since = fleet_now, .agent_version = "0.1.0", .boot = 0xfeed, .garden = "home"};
+        const Status lost{
+            .online = false, .reason = "lost", .since = fleet_now, .agent_version = "0.1.0", .boot = 0xfeed, .garden = "home"};
         fleet.on_status("shed-pi", lost, false, fleet_now - minutes(1));
     }
 
@@ -172,14 +173,22 @@ struct FilledFleet {
         fleet.on_commit(result, {}, fleet_now - seconds(10));
     }
     void losses() {
-        const Gap evicted{.stream = 0x0123456789abcdef, .first_seq = 10, .last_seq = 12, .readings = 700, .exact = true, .from = fleet_now - hours(9),
-                          .to = fleet_now - hours(8), .reason = GapReason::Evicted};
-        const Gap damaged{.stream = 0x0123456789abcdef, .first_seq = 30, .last_seq = 30, .readings = 1, .exact = false, .reason = GapReason::Damaged};
+        const Gap evicted{.stream = 0x0123456789abcdef,
+                          .first_seq = 10,
+                          .last_seq = 12,
+                          .readings = 700,
+                          .exact = true,
+                          .from = fleet_now - hours(9),
+                          .to = fleet_now - hours(8),
+                          .reason = GapReason::Evicted};
+        const Gap damaged{
+            .stream = 0x0123456789abcdef, .first_seq = 30, .last_seq = 30, .readings = 1, .exact = false, .reason = GapReason::Damaged};
         store.gaps = {{"greenhouse-pi", damaged, fleet_now - hours(1)}, {"greenhouse-pi", evicted, fleet_now - hours(2)}};
         CommitResult result;
         result.gaps = store.gaps;
         fleet.on_commit(result, {}, fleet_now - seconds(9));
-        store.dead_letters = {{2, "shed-pi", fleet_now - hours(3), "the checksum does not match", 812}, {1, "shed-pi", fleet_now - hours(4), "no batch", 3}};
+        store.dead_letters = {{2, "shed-pi", fleet_now - hours(3), "the checksum does not match", 812},
+                              {1, "shed-pi", fleet_now - hours(4), "no batch", 3}};
     }
 };
 

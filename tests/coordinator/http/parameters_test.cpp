@@ -33,9 +33,27 @@ TEST(ParseTime, TakesRfc3339MillisecondsAndBackFromNow) {
 }
 
 TEST(ParseTime, RefusesTheRestWithAHint) {
-    for (const char* bad : {"", "yesterday", "-", "-h", "-1y", "-99999999999999999999d", "-999999999d", "2026-13-01", "2026-02-30", "2026-9-1",
-                            "2026-09-21T", "2026-09-21T14", "2026-09-21T24:00Z", "2026-09-21T14:13:20", "2026-09-21T14:13:20.Z",
-                            "2026-09-21T14:13:20Zjunk", "2026-09-21T14:13:20+0200", "99999999999999999999", "999999999999999", "1e3", "1969-12-31"}) {
+    for (const char* bad : {"",
+                            "yesterday",
+                            "-",
+                            "-h",
+                            "-1y",
+                            "-99999999999999999999d",
+                            "-999999999d",
+                            "2026-13-01",
+                            "2026-02-30",
+                            "2026-9-1",
+                            "2026-09-21T",
+                            "2026-09-21T14",
+                            "2026-09-21T24:00Z",
+                            "2026-09-21T14:13:20",
+                            "2026-09-21T14:13:20.Z",
+                            "2026-09-21T14:13:20Zjunk",
+                            "2026-09-21T14:13:20+0200",
+                            "99999999999999999999",
+                            "999999999999999",
+                            "1e3",
+                            "1969-12-31"}) {
         const auto time = parse_time(bad, now);
         ASSERT_FALSE(time.has_value()) << bad;
         EXPECT_EQ(time.error().code, Code::Invalid);
@@ -47,7 +65,8 @@ TEST(ParseStep, TakesASecondToAYear) {
     EXPECT_EQ(parse_step("1s")->ms, 1000);
     EXPECT_EQ(parse_step("5m")->ms, 300'000);
     EXPECT_EQ(parse_step("1d")->ms, 86'400'000);
-    for (const char* bad : {"", "0s", "1", "5 m", "-5m", "banana", "999ms", "400d", "99999999999999999999h"}) EXPECT_FALSE(parse_step(bad).has_value()) << bad;
+    for (const char* bad : {"", "0s", "1", "5 m", "-5m", "banana", "999ms", "400d", "99999999999999999999h"})
+        EXPECT_FALSE(parse_step(bad).has_value()) << bad;
 }
 
 HttpRequest with(std::map<std::string, std::string> query) {

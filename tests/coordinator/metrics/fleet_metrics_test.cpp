@@ -43,7 +43,8 @@ TEST(FleetMetrics, ReadingsAreCountedByQuantityAndDevice) {
     metrics.on_commit({}, result);
     metrics.on_commit({}, result);
     auto found = expose(filled.registry);
-    EXPECT_EQ(found.samples.at("iot_sensor_readings_total{sensor_type=\"temperature\",device_id=\"greenhouse-pi/bed1\",status=\"stored\"}"), 6);
+    EXPECT_EQ(found.samples.at("iot_sensor_readings_total{sensor_type=\"temperature\",device_id=\"greenhouse-pi/bed1\",status=\"stored\"}"),
+              6);
     EXPECT_EQ(found.samples.at("iot_sensor_readings_total{sensor_type=\"flow\",device_id=\"field-pi/pump\",status=\"stored\"}"), 10);
     EXPECT_EQ(found.samples.at("basmalin_readings_stored_total"), 16);
 }
@@ -94,9 +95,10 @@ TEST(FleetMetrics, LagIsOfLiveBatchesSealedUnderASyncedClock) {
     torn.bytes.resize(3);
     CommitResult result;
     result.outcomes = {Outcome::Stored, Outcome::Stored, Outcome::Stored, Outcome::Duplicate, Outcome::Stored};
-    metrics.on_commit({live_batch(fleet_now - milliseconds(700), fleet_now), backlog, live_batch(fleet_now - hours(1), fleet_now, ClockState::Unsynced),
-                       live_batch(fleet_now - hours(1), fleet_now), torn},
-                      result);
+    metrics.on_commit(
+        {live_batch(fleet_now - milliseconds(700), fleet_now), backlog, live_batch(fleet_now - hours(1), fleet_now, ClockState::Unsynced),
+         live_batch(fleet_now - hours(1), fleet_now), torn},
+        result);
     const auto samples = expose(filled.registry).samples;
     EXPECT_EQ(samples.at("basmalin_ingest_lag_seconds_count"), 1);
     EXPECT_EQ(samples.at("basmalin_ingest_lag_seconds_sum"), 0.7);
@@ -144,7 +146,9 @@ TEST(FleetMetrics, R1_StrangeMethodsShareALabel) {
     FilledFleet filled;
     FleetMetrics metrics(filled.registry, filled.fleet, filled.clock);
     for (int i = 0; i < 100; ++i) metrics.on_request({"M" + std::to_string(i), "unmatched", 404, milliseconds(1), 0.001});
-    EXPECT_EQ(expose(filled.registry).samples.at("http_request_duration_seconds_count{method=\"other\",route=\"unmatched\",status_code=\"404\"}"), 100);
+    EXPECT_EQ(
+        expose(filled.registry).samples.at("http_request_duration_seconds_count{method=\"other\",route=\"unmatched\",status_code=\"404\"}"),
+        100);
 }
 
 TEST(FleetMetrics, TheProcessIsSeen) {

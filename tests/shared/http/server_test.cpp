@@ -102,8 +102,11 @@ TEST_F(HttpServerTest, ErrorsAreJsonWithAHint) {
     make();
     running_->start();
     BareClient client(running_->port);
-    for (const auto& [target, status, code] : {std::tuple{"/items/none", 404, "not_found"}, {"/nowhere", 404, "not_found"},
-                                               {"/items/%zz", 400, "invalid"}, {"/hello?x=%00", 400, "invalid"}, {"/items/%ff", 400, "invalid"}}) {
+    for (const auto& [target, status, code] : {std::tuple{"/items/none", 404, "not_found"},
+                                               {"/nowhere", 404, "not_found"},
+                                               {"/items/%zz", 400, "invalid"},
+                                               {"/hello?x=%00", 400, "invalid"},
+                                               {"/items/%ff", 400, "invalid"}}) {
         const Answer answer = client.get(target);
         EXPECT_EQ(answer.status, status) << target;
         const auto json = parse_json(answer.body);
@@ -291,6 +294,16 @@ TEST_F(HttpServerTest, R2_ASlowBodyIsClosed) {
     EXPECT_TRUE(slow.closed_by_server());
 }
 
+TEST_F(HttpServerTest, ARequestThatNeverCameWholeIsNotCounted) {
+    make({.body_deadline = milliseconds(100)});
+    running_->start();
+    BareClient client(running_->port);
+    EXPECT_EQ(client.get("/hello").status, 200);
+    client.send("POST /echo HTTP/1.1\r\nHost: g\r\nContent-Length: 10\r\n\r\nabc");
+    EXPECT_TRUE(client.closed_by_server());
+    EXPECT_EQ(seen().size(), 1u);
+}
+
 TEST_F(HttpServerTest, R2_AnIdleConnectionIsClosed) {
     make({.idle_deadline = milliseconds(100)});
     running_->start();
@@ -457,6 +470,10 @@ TEST_F(HttpServerTest, AnETagSavesTheBody) {
     EXPECT_NE(packed.headers.at("etag"), tag) << "another coding is another representation";
     EXPECT_EQ(client.get("/big?n=5000&etag", "If-None-Match: " + packed.headers.at("etag") + "\r\n").status, 304);
     EXPECT_EQ(client.get("/big?n=5001&etag", "If-None-Match: " + tag + "\r\n").status, 200);
+    const Answer large = client.get("/big?n=500000&etag", "Accept-Encoding: gzip\r\n");
+    EXPECT_EQ(large.headers.at("content-encoding"), "gzip");
+    EXPECT_EQ(large.headers.at("cache-control"), "no-cache");
+    EXPECT_EQ(client.get("/big?n=500000&etag", "Accept-Encoding: gzip\r\nIf-None-Match: " + large.headers.at("etag") + "\r\n").status, 304);
 }
 
 TEST_F(HttpServerTest, StoppingWithOpenStreamsIsClean) {
