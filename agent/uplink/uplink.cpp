@@ -100,10 +100,14 @@ void Uplink::note_phase() {
     const bool was_open = told_phase_ == WindowPhase::Open;
     told_phase_ = window_.phase;
     told_reason_ = window_.reason;
-    if (window_.phase == WindowPhase::Open)
+    if (window_.phase == WindowPhase::Open) {
         log::info("uplink_open", {{"epoch", to_hex(window_.epoch)}});
-    else if (window_.phase == WindowPhase::Paused || was_open)
+        told_pause_.clear();
+    } else if (was_open || (window_.phase == WindowPhase::Paused && told_pause_ != window_.reason)) {
+        // Once, not at every probe.
         log::warn("uplink_closed", {{"phase", to_string(window_.phase)}, {"why", window_.reason}});
+        told_pause_ = window_.reason;
+    }
 }
 
 void Uplink::arm() {

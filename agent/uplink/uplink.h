@@ -123,6 +123,7 @@ class Uplink {
     Timer end_poll_;
     WindowPhase told_phase_ = WindowPhase::Away;
     std::string told_reason_;
+    std::string told_pause_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -6,6 +6,9 @@
 namespace basmalin::agent {
 namespace {
 
+bool wants_alarms(const Window& w, const WindowLimits& limits) { return !w.alarm_end && w.alarm.size() < limits.fetch_batches / 2 + 1; }
+bool wants_backlog(const Window& w, const WindowLimits& limits) { return !w.backlog_end && w.backlog.size() < limits.fetch_batches / 2 + 1; }
+
 class Turn {
   public:
     Turn(Window&& window, MonoTime now, const WindowLimits& limits) : w(std::move(window)), now_(now), limits_(limits) {}
@@ -43,7 +46,7 @@ class Turn {
     void drop_acked(uint64_t stream);
     void expire();
     void refill();
-    bool send_again();
+    bool send_again(bool backlog);
     bool send_from(std::deque<int64_t>& queue, Lane lane);
     void publish(Lane lane, uint64_t stream, std::vector<int64_t> ids, int resends);
     void fetch();
@@ -108,7 +111,6 @@ void Turn::pause(std::string why) {
     w.phase = WindowPhase::Paused;
     w.reason = std::move(why);
     w.hello_deadline = now_ + wait_after(w.greetings);
-    ++w.greetings;
 }
 
 void Turn::on(const event::Connected& e) {
@@ -218,7 +220,6 @@ void Turn::on(const event::Published& e) {
         w.hello_message = 0;
         if (w.messages_in_flight > 0) --w.messages_in_flight;
         if (e.reason == 0 || w.phase == WindowPhase::Away) return;
-        if (w.phase == WindowPhase::Greeting) --w.greetings;  // one attempt, one doubling
         pause(e.reason == 0x10 ? "no coordinator listens" : "the broker refuses our messages, reason " + std::to_string(e.reason));
         return;
     }
@@ -307,7 +308,6 @@ void Turn::on(const event::Tick&) {
             leave("the broker does not answer");
             return;
         }
-        if (w.phase == WindowPhase::Paused) --w.greetings;
         greet();
     }
 }
@@ -329,12 +329,19 @@ void Turn::publish(Lane lane, uint64_t stream, std::vector<int64_t> ids, int res
     commands.push_back(command::Publish{number, lane, stream, std::move(ids)});
 }
 
-bool Turn::send_again() {
-    while (!w.resend.empty()) {
-        const uint64_t number = w.resend.front();
-        w.resend.pop_front();
-        const auto found = w.messages.find(number);
-        if (found == w.messages.end() || found->second.ids.empty()) continue;
+// Of the backlog, or of the other lanes.
+bool Turn::send_again(bool backlog) {
+    for (auto due = w.resend.begin(); due != w.resend.end();) {
+        const auto found = w.messages.find(*due);
+        if (found == w.messages.end() || found->second.ids.empty()) {
+            due = w.resend.erase(due);
+            continue;
+        }
+        if ((found->second.lane == Lane::Backlog) != backlog) {
+            ++due;
+            continue;
+        }
+        w.resend.erase(due);
         const Window::Message message = std::move(found->second);
         w.messages.erase(found);
         ++w.resends_total;
@@ -383,11 +390,11 @@ void Turn::fetch() {
         w.fetch_until = w.backlog_until;
         commands.push_back(command::Fetch{lane, after, w.backlog_until, limits_.fetch_bytes, limits_.fetch_batches, w.fetching});
     };
-    if (!w.alarm_end && w.alarm.size() < limits_.fetch_batches / 2) {
+    if (wants_alarms(w, limits_)) {
         ask(Lane::Alarm, w.alarm_cursor);
         return;
     }
-    if (w.backlog_end || now_ < w.backlog_start || w.backlog.size() >= limits_.fetch_batches / 2) return;
+    if (!wants_backlog(w, limits_) || now_ < w.backlog_start) return;
     ask(Lane::Backlog, w.backlog_cursor);
 }
 
@@ -398,12 +405,14 @@ void Turn::pump() {
     // One slot is the hello's, where there is more than one.
     const size_t slots_for_batches = slots() > 1 ? slots() - 1 : 1;
     while (w.messages_in_flight < slots_for_batches) {
-        if (send_again()) continue;
+        if (send_again(false)) continue;
         if (send_from(w.alarm, Lane::Alarm)) continue;
         if (send_from(w.live, Lane::Live)) continue;
         const size_t left_free = slots_for_batches > 2 * limits_.live_slots ? limits_.live_slots : 0;
         const bool capped = limits_.backlog_bytes_per_second > 0 && w.tokens <= 0;
-        if (now_ < w.backlog_start || capped || w.messages_in_flight + left_free >= slots_for_batches) break;
+        if (w.messages_in_flight + left_free >= slots_for_batches) break;
+        if (send_again(true)) continue;
+        if (now_ < w.backlog_start || capped) break;
         if (!send_from(w.backlog, Lane::Backlog)) break;
     }
     fetch();
@@ -429,8 +438,8 @@ std::optional<MonoTime> next_tick(const Window& w, const WindowLimits& limits) {
         return earliest;
     }
     for (const auto& [number, message] : w.messages) consider(message.deadline);
-    if (!w.backlog_end && w.fetching == 0) consider(std::max(w.backlog_start, w.fetch_not_before));
-    if (!w.alarm_end && w.fetching == 0) consider(w.fetch_not_before);
+    if (wants_backlog(w, limits) && w.fetching == 0) consider(std::max(w.backlog_start, w.fetch_not_before));
+    if (wants_alarms(w, limits) && w.fetching == 0) consider(w.fetch_not_before);
     if (!w.backlog.empty() && limits.backlog_bytes_per_second > 0 && w.tokens <= 0) {
         const int64_t wait_ms = 1 + (1 - w.tokens) * 1000 / limits.backlog_bytes_per_second;
         consider(std::max(w.backlog_start, w.tokens_at + Duration{wait_ms}));
