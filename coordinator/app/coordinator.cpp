@@ -62,7 +62,7 @@ Result<void> Coordinator::open_store() {
     for (const Error& unreadable : fleet_.restore(*nodes, *series, *latest)) {
         log::warn("node_not_restored", {{"error", unreadable.message()}});
     }
-    log::info("store_opened", {{"folder", settings_.store.folder}, {"nodes", fleet_.nodes().size()}, {"series", fleet_.series().size()}});
+    log::info("fleet_restored", {{"nodes", fleet_.nodes().size()}, {"series", fleet_.series().size()}});
     return {};
 }
 
@@ -99,7 +99,7 @@ Result<void> Coordinator::open_http() {
                                                       .ready = [this] { return ready_ && !ending_; },
                                                       .token = std::move(*token)});
     server_->observe([this](const HttpObservation& seen) { metrics_->on_request(seen); });
-    auto port = server_->listen(settings_.http.address, settings_.http.port);
+    auto port = server_->listen(settings_.http.address, static_cast<uint16_t>(settings_.http.port));
     if (!port) return pass(port, "listen for HTTP");
     http_port_ = *port;
     log::info("http_listening", {{"address", settings_.http.address}, {"port", http_port_}});

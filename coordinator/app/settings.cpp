@@ -40,7 +40,7 @@ void declare(Schema& schema, Settings& settings) {
     schema.bytes("header_bytes_max", http.header_bytes_max, 1024, 1 << 20, "The longest header of a request.");
     schema.bytes("body_bytes_max", http.body_bytes_max, 1024, 64 << 20, "The longest body of a request.");
     schema.duration("idle_deadline", http.idle_deadline, seconds(1), hours(1), "A connection without a request is closed after it.");
-    schema.port("port", http.port, "Its port; 0: the kernel chooses, and the log says which.");
+    schema.integer("port", http.port, 0, 65'535, "Its port; 0: the kernel chooses, and the first line of the output says which.");
     schema.text("token_file", http.token_file, "The token that clients send; made at the first start. Empty: token in the store's folder.");
     schema.section("health", "When /api/health is not healthy.");
     schema.bytes("disk_reserve", settings.health.disk_reserve_bytes, 0, 1LL << 50, "Less free space than this at the store is not healthy.");

@@ -16,7 +16,7 @@ namespace basmalin::coordinator {
 
 struct HttpSettings {
     std::string address = "127.0.0.1";
-    uint16_t port = 8080;      // 0: the kernel chooses
+    int64_t port = 8080;       // 0: the kernel chooses
     std::string token_file;    // empty: <store.folder>/token
     int64_t connections_max = 4096;
     int64_t connections_per_address_max = 4096;
