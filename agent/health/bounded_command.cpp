@@ -71,7 +71,8 @@ Result<std::string> read_until(int fd, MonoTime deadline, size_t bytes_max) {
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return fail(Code::Unavailable, std::strerror(errno));
         if (got == 0) return out;
-        if (out.size() + static_cast<size_t>(got) > bytes_max) return fail(Code::Full, "printed more than " + std::to_string(bytes_max) + " bytes");
+        if (out.size() + static_cast<size_t>(got) > bytes_max)
+            return fail(Code::Full, "printed more than " + std::to_string(bytes_max) + " bytes");
         out.append(block, static_cast<size_t>(got));
     }
 }

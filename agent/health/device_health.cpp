@@ -114,7 +114,8 @@ struct DeviceHealthTracker::Impl {
         return d.published_last_heard != d.last_heard || p.reason != health.reason || p.interval_seconds != health.interval_seconds ||
                moved(p.battery_percent, health.battery_percent, 1) || moved(p.battery_volts, health.battery_volts, 0.05) ||
                moved(p.link_quality_percent, health.link_quality_percent, 5) || moved(p.rssi_dbm, health.rssi_dbm, 5) ||
-               p.firmware_version != health.firmware_version || p.model != health.model || p.name != health.name || p.dialect != health.dialect;
+               p.firmware_version != health.firmware_version || p.model != health.model || p.name != health.name ||
+               p.dialect != health.dialect;
     }
 
     bool is_due(Device& d, const DeviceHealth& health, MonoTime now) const {

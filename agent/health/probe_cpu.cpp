@@ -38,7 +38,8 @@ void read_load(const std::string& root, NodeHealth& out) {
 void CpuProbe::read(const std::string& root, NodeHealth& out) {
     read_load(root, out);
     for (const char* resource : {"cpu", "io", "memory"})
-        if (const auto ratio = pressure_ratio(root + "/proc/pressure/" + resource)) out.values[std::string("psi_") + resource + "_ratio"] = *ratio;
+        if (const auto ratio = pressure_ratio(root + "/proc/pressure/" + resource))
+            out.values[std::string("psi_") + resource + "_ratio"] = *ratio;
 
     // proc(5): cpu user nice system idle iowait irq softirq steal guest guest_nice; guests are counted in user and nice already.
     std::optional<Ticks> ticks;

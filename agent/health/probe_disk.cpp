@@ -70,7 +70,8 @@ std::string_view disk_of(std::string_view partition) {
     if (last == std::string_view::npos || last + 1 == partition.size()) return partition;
     if (partition.starts_with("sd") || partition.starts_with("vd") || partition.starts_with("hd")) return partition.substr(0, last + 1);
     const bool numbered = partition.starts_with("mmcblk") || partition.starts_with("nvme");
-    if (numbered && partition[last] == 'p' && last > 0 && partition[last - 1] >= '0' && partition[last - 1] <= '9') return partition.substr(0, last);
+    if (numbered && partition[last] == 'p' && last > 0 && partition[last - 1] >= '0' && partition[last - 1] <= '9')
+        return partition.substr(0, last);
     return partition;
 }
 
@@ -131,7 +132,8 @@ void DiskProbe::read(const std::string& root, const std::string& disk_path, Mono
         counted_ = Counted{written->device, day, written->bytes, counted_->bytes};
     counted_->bytes = written->bytes;
     const WallTime booted = wall - Duration{now.ms};
-    out.values["disk_written_today_bytes"] = static_cast<double>(day_of(booted) == day ? written->bytes : written->bytes - counted_->baseline);
+    out.values["disk_written_today_bytes"] =
+        static_cast<double>(day_of(booted) == day ? written->bytes : written->bytes - counted_->baseline);
 }
 
 }  // namespace basmalin::agent

@@ -61,8 +61,9 @@ double json_bytes(const Batches& batches) {
         for (const auto& s : batch)
             for (const auto& m : s.measurements) {
                 char text[256];
-                bytes += std::snprintf(text, sizeof text, R"({"device":"%s","quantity":"%s","time":%lld,"value":%.15g})", s.device.c_str(),
-                                       m.quantity.c_str(), static_cast<long long>(1'790'000'000'000 + s.time.ms), std::get<double>(m.value));
+                bytes +=
+                    std::snprintf(text, sizeof text, R"({"device":"%s","quantity":"%s","time":%lld,"value":%.15g})", s.device.c_str(),
+                                  m.quantity.c_str(), static_cast<long long>(1'790'000'000'000 + s.time.ms), std::get<double>(m.value));
                 ++readings;
             }
     return bytes / readings;
@@ -110,7 +111,7 @@ int run(const std::string& measured_path) {
         std::fprintf(stderr, "%s: not there; only the made-up garden was measured\n", measured_path.c_str());
     } else {
         measure_size("library1, 19 motes by one gateway, batches of 60 messages", cut(measured, 360), 3.0);
-        measure_size("library1, 19 motes by one gateway, batches of 60 readings", cut(measured, 60), {});
+        measure_size("library1, 19 motes by one gateway, batches of 60 readings", cut(measured, 60), 3.0);
         Total total;
         std::map<std::string, std::vector<Sample>> by_mote;
         for (const auto& s : measured) by_mote[s.device].push_back(s);
@@ -119,8 +120,13 @@ int run(const std::string& measured_path) {
             total.bytes += one.bytes;
             total.readings += one.readings;
         }
-        report({"codec: wire, library1, a gateway for each mote, batches of 60 readings", total.bytes / total.readings, "B/reading", {}, 3.0,
-                "JSON, uncompressed", json_bytes({measured})});
+        report({"codec: wire, library1, a gateway for each mote, batches of 60 readings",
+                total.bytes / total.readings,
+                "B/reading",
+                {},
+                3.0,
+                "JSON, uncompressed",
+                json_bytes({measured})});
         measure_speed("library1, batches of 60 messages", cut(measured, 360));
     }
     measure_speed("made-up garden, batches of 256", cut(samples, 256));

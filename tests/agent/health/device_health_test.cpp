@@ -269,7 +269,10 @@ TEST(DeviceHealthProperty, WhatIsPublishedFollowsTheTruth) {
         };
         for (int step = 0; step < 60; ++step) {
             const uint32_t scale = random() % 4;
-            now = now + Duration{static_cast<int64_t>(random() % (scale == 0 ? 100 : scale == 1 ? 10'000 : scale == 2 ? 300'000 : 40'000'000))};
+            now = now + Duration{static_cast<int64_t>(random() % (scale == 0   ? 100
+                                                                  : scale == 1 ? 10'000
+                                                                  : scale == 2 ? 300'000
+                                                                               : 40'000'000))};
             DeviceNote n;
             n.device = "d" + std::to_string(random() % 3);
             n.seen = random() % 3 != 0;

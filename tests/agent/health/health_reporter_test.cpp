@@ -14,9 +14,16 @@ namespace {
 class Reporting : public ::testing::Test {
   protected:
     Reporting() {
-        machine_.values = {{"cpu_ratio", 0.1},      {"load1", 0.2},         {"memory_total_bytes", 1000e6}, {"memory_available_bytes", 500e6},
-                           {"disk_total_bytes", 32e9}, {"disk_free_bytes", 20e9}, {"temperature_celsius", 45},      {"uptime_seconds", 100},
-                           {"oom_kills_total", 0},  {"network_sent_bytes_total", 5000}};
+        machine_.values = {{"cpu_ratio", 0.1},
+                           {"load1", 0.2},
+                           {"memory_total_bytes", 1000e6},
+                           {"memory_available_bytes", 500e6},
+                           {"disk_total_bytes", 32e9},
+                           {"disk_free_bytes", 20e9},
+                           {"temperature_celsius", 45},
+                           {"uptime_seconds", 100},
+                           {"oom_kills_total", 0},
+                           {"network_sent_bytes_total", 5000}};
         machine_.flags = {{"clock_synced", true}, {"disk_read_only", false}};
         machine_.texts = {{"kernel", "6.1"}};
         machine_.services = {{"mosquitto.service", "active", 0}};

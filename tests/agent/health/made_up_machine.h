@@ -54,11 +54,12 @@ class MadeUpMachine {
         put("/proc/diskstats", " 179       0 mmcblk0 900 0 7000 10 300 0 2000 5 0 8 15\n"
                                " 179       1 mmcblk0p1 100 0 1000 1 1 0 1 0 0 1 1\n"
                                " 179       2 mmcblk0p2 800 0 6000 9 299 0 1999 5 0 7 14\n");
-        put("/proc/net/dev", "Inter-|   Receive                                                |  Transmit\n"
-                             " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
-                             "    lo: 99 1 9 0 0 0 0 0 99 1 9 0 0 0 0 0\n"
-                             "  eth0:1000 10 1 0 0 0 0 0 500 5 2 0 0 0 0 0\n"
-                             " wlan0: 2000 20 3 0 0 0 0 0 700 7 4 0 0 0 0 0\n");
+        put("/proc/net/dev",
+            "Inter-|   Receive                                                |  Transmit\n"
+            " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
+            "    lo: 99 1 9 0 0 0 0 0 99 1 9 0 0 0 0 0\n"
+            "  eth0:1000 10 1 0 0 0 0 0 500 5 2 0 0 0 0 0\n"
+            " wlan0: 2000 20 3 0 0 0 0 0 700 7 4 0 0 0 0 0\n");
         put("/proc/net/wireless", "Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE\n"
                                   " face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22\n"
                                   " wlan0: 0000   63.  -47.  -256        0      0      0      0      0        0\n");

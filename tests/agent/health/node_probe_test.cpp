@@ -57,9 +57,9 @@ TEST_F(Probing, ReadsEveryValueOfAPi) {
     EXPECT_EQ(value(h, "uptime_seconds"), 3600.25);
     EXPECT_EQ(value(h, "agent_open_files"), 3);
     EXPECT_GE(value(h, "agent_rss_bytes"), 1200.0 * 4096);
-    const std::map<std::string, bool> throttle = {{"under_voltage_now", true},  {"under_voltage_since_boot", true}, {"frequency_capped", false},
-                                                  {"throttled_now", true},      {"throttled_since_boot", true},     {"soft_temperature_limit", false},
-                                                  {"disk_read_only", false}};
+    const std::map<std::string, bool> throttle = {
+        {"under_voltage_now", true},    {"under_voltage_since_boot", true}, {"frequency_capped", false}, {"throttled_now", true},
+        {"throttled_since_boot", true}, {"soft_temperature_limit", false},  {"disk_read_only", false}};
     for (const auto& [name, expected] : throttle) {
         ASSERT_TRUE(h.flags.contains(name)) << name;
         EXPECT_EQ(h.flags.at(name), expected) << name;
@@ -80,7 +80,8 @@ TEST_F(Probing, TheFirstProbeHasNoRate) {
 TEST_F(Probing, AnEmptyMachineLeavesAllOutButTheDiskAndTheClock) {
     const NodeHealth h = look();
     for (const auto& [name, v] : h.values)
-        EXPECT_TRUE(name == "disk_total_bytes" || name == "disk_free_bytes" || name == "inodes_free" || name == "clock_offset_error_seconds")
+        EXPECT_TRUE(name == "disk_total_bytes" || name == "disk_free_bytes" || name == "inodes_free" ||
+                    name == "clock_offset_error_seconds")
             << name;
     EXPECT_EQ(h.flags.size(), 1u);
     EXPECT_EQ(h.texts.size(), 1u);
@@ -147,7 +148,8 @@ TEST_F(Probing, TheMountThatHoldsThePathDecidesAndNotOneWhoseNameOnlyBeginsAlike
 class WrittenToday : public Probing {
   protected:
     double written(MonoTime now, WallTime wall, uint64_t sectors) {
-        machine_.put("/proc/diskstats", " 179 0 mmcblk0 1 0 1 1 1 0 " + std::to_string(sectors) + " 1 0 1 1\n 179 2 mmcblk0p2 1 0 1 1 1 0 7 1 0 1 1\n");
+        machine_.put("/proc/diskstats",
+                     " 179 0 mmcblk0 1 0 1 1 1 0 " + std::to_string(sectors) + " 1 0 1 1\n 179 2 mmcblk0p2 1 0 1 1 1 0 7 1 0 1 1\n");
         return value(look(now, wall), "disk_written_today_bytes") / 512;
     }
     void SetUp() override { machine_.become_a_pi(); }
@@ -200,9 +202,10 @@ TEST_F(Probing, MalformedFilesLeaveTheirValuesOut) {
     machine_.put("/proc/sys/kernel/hostname", std::string("a\x01b\n"));
     machine_.put("/proc/sys/kernel/osrelease", std::string("\xff\xfe\n"));
     const NodeHealth h = look();
-    for (const char* name : {"load1", "load5", "load15", "psi_cpu_ratio", "psi_io_ratio", "psi_memory_ratio", "memory_total_bytes",
-                             "memory_available_bytes", "swap_used_bytes", "oom_kills_total", "disk_written_today_bytes",
-                             "network_received_bytes_total", "wifi_quality_ratio", "uptime_seconds", "agent_rss_bytes", "temperature_celsius"})
+    for (const char* name :
+         {"load1", "load5", "load15", "psi_cpu_ratio", "psi_io_ratio", "psi_memory_ratio", "memory_total_bytes", "memory_available_bytes",
+          "swap_used_bytes", "oom_kills_total", "disk_written_today_bytes", "network_received_bytes_total", "wifi_quality_ratio",
+          "uptime_seconds", "agent_rss_bytes", "temperature_celsius"})
         EXPECT_FALSE(has(h, name)) << name;
     EXPECT_EQ(value(h, "swap_total_bytes"), 5 * 1024);
     EXPECT_FALSE(h.flags.contains("under_voltage_now"));
@@ -264,16 +267,19 @@ class Services : public ::testing::Test {
         options.services = std::move(units);
         return NodeProbe(options, machine_.root()).probe(an_hour_up, noon).services;
     }
-    static NodeHealth::Service one(std::string unit, std::string state, int64_t restarts = 0) { return {std::move(unit), std::move(state), restarts}; }
+    static NodeHealth::Service one(std::string unit, std::string state, int64_t restarts = 0) {
+        return {std::move(unit), std::move(state), restarts};
+    }
     MadeUpMachine machine_;
 };
 
 TEST_F(Services, AreAskedForInOneRunAndReportedByTheNameGiven) {
-    machine_.put_program("/usr/bin/systemctl",
-                         "[ \"$*\" = 'show --no-pager --property=Id,LoadState,ActiveState,NRestarts -- mosquitto.service sshd gone.service' ] || exit 1\n"
-                         "printf 'NRestarts=2\\nId=mosquitto.service\\nLoadState=loaded\\nActiveState=active\\n\\n'\n"
-                         "printf 'Id=ssh.service\\nLoadState=loaded\\nActiveState=failed\\nNRestarts=7\\n\\n'\n"
-                         "printf 'Id=gone.service\\nLoadState=not-found\\nActiveState=inactive\\nNRestarts=0\\n'\n");
+    machine_.put_program(
+        "/usr/bin/systemctl",
+        "[ \"$*\" = 'show --no-pager --property=Id,LoadState,ActiveState,NRestarts -- mosquitto.service sshd gone.service' ] || exit 1\n"
+        "printf 'NRestarts=2\\nId=mosquitto.service\\nLoadState=loaded\\nActiveState=active\\n\\n'\n"
+        "printf 'Id=ssh.service\\nLoadState=loaded\\nActiveState=failed\\nNRestarts=7\\n\\n'\n"
+        "printf 'Id=gone.service\\nLoadState=not-found\\nActiveState=inactive\\nNRestarts=0\\n'\n");
     const std::vector expected = {one("mosquitto.service", "active", 2), one("sshd", "failed", 7), one("gone.service", "not-found")};
     EXPECT_EQ(ask({"mosquitto.service", "sshd", "gone.service"}), expected);
 }
@@ -285,7 +291,8 @@ TEST_F(Services, AreUnknownWithoutSystemctlOrWhenItFails) {
 }
 
 TEST_F(Services, ANameThatIsNoUnitIsNeverPassedOn) {
-    machine_.put_program("/usr/bin/systemctl", "for a in \"$@\"; do case \"$a\" in *evil*) exit 9;; esac; done\nprintf 'Id=a\\nActiveState=active\\n'\n");
+    machine_.put_program("/usr/bin/systemctl",
+                         "for a in \"$@\"; do case \"$a\" in *evil*) exit 9;; esac; done\nprintf 'Id=a\\nActiveState=active\\n'\n");
     const std::vector expected = {one("--evil", "invalid"), one("a", "active"), one("evil;rm *", "invalid"), one("?", "invalid")};
     EXPECT_EQ(ask({"--evil", "a", "evil;rm *", "evil\n"}), expected);
 }
