@@ -86,9 +86,7 @@ const BootKnowledge* BootClock::find(uint32_t boot_no) const {
     return at == boots_.end() ? nullptr : &at->second.knowledge;
 }
 
-void BootClock::restore(uint32_t boot_no, const BootKnowledge& knowledge) {
-    boots_[boot_no] = {knowledge, knowledge.last_mono_ms};
-}
+void BootClock::restore(uint32_t boot_no, const BootKnowledge& knowledge) { boots_[boot_no] = {knowledge, knowledge.last_mono_ms}; }
 
 std::optional<uint32_t> BootClock::trim() {
     if (boots_.size() <= boots_per_stream_max) return std::nullopt;

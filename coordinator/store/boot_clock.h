@@ -19,15 +19,15 @@
 namespace basmalin::coordinator {
 
 constexpr int64_t no_bound_ms = std::numeric_limits<int64_t>::max();
-constexpr int64_t mono_ms_max = int64_t{1} << 42;   // 139 years of uptime
+constexpr int64_t mono_ms_max = int64_t{1} << 42;  // 139 years of uptime
 constexpr size_t boots_per_stream_max = 4096;
 
 struct BootKnowledge {
     bool known = false;
-    int64_t offset_ms = 0;            // wall minus mono, when known
+    int64_t offset_ms = 0;  // wall minus mono, when known
     int64_t error_ms = 0;
-    int64_t upper_ms = no_bound_ms;   // the least (received - sealed_mono) heard
-    int64_t last_mono_ms = 0;         // the highest monotonic time heard
+    int64_t upper_ms = no_bound_ms;  // the least (received - sealed_mono) heard
+    int64_t last_mono_ms = 0;        // the highest monotonic time heard
     bool operator==(const BootKnowledge&) const = default;
 };
 
@@ -62,8 +62,8 @@ class BootClock {
         BootKnowledge knowledge;
         int64_t kept_mono_ms = 0;  // last_mono as the caller was last told to keep it
     };
-    int64_t end_of_before(uint32_t boot_no) const;    // lower bound of the offset; -no_bound_ms if none
-    int64_t start_of_after(uint32_t boot_no) const;   // upper bound of the boot's end; no_bound_ms if none
+    int64_t end_of_before(uint32_t boot_no) const;   // lower bound of the offset; -no_bound_ms if none
+    int64_t start_of_after(uint32_t boot_no) const;  // upper bound of the boot's end; no_bound_ms if none
     std::map<uint32_t, Heard> boots_;
 };
 

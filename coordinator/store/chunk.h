@@ -15,7 +15,7 @@
 
 namespace basmalin::coordinator {
 
-constexpr size_t chunk_rows_max = size_t{1} << 24;      // of one table
+constexpr size_t chunk_rows_max = size_t{1} << 24;         // of one table
 constexpr size_t chunk_text_bytes_max = size_t{64} << 20;  // of one column's distinct texts
 
 struct ChunkColumn {

@@ -111,11 +111,13 @@ Result<std::vector<int64_t>> decode_integers(Reader& in, size_t count) {
     for (size_t i = 0; i < transform; ++i) values[i] = static_cast<int64_t>(leading[i]);
     for (size_t i = 0; i < rows; ++i) {
         uint64_t r = 0;
-        for (size_t plane = 0; plane < width; ++plane) r |= static_cast<uint64_t>(static_cast<uint8_t>(planes[plane * rows + i])) << (8 * plane);
+        for (size_t plane = 0; plane < width; ++plane)
+            r |= static_cast<uint64_t>(static_cast<uint8_t>(planes[plane * rows + i])) << (8 * plane);
         values[transform + i] = static_cast<int64_t>(r + least);
     }
     for (size_t round = transform; round > 0; --round)
-        for (size_t i = round; i < count; ++i) values[i] = static_cast<int64_t>(static_cast<uint64_t>(values[i]) + static_cast<uint64_t>(values[i - 1]));
+        for (size_t i = round; i < count; ++i)
+            values[i] = static_cast<int64_t>(static_cast<uint64_t>(values[i]) + static_cast<uint64_t>(values[i - 1]));
     return values;
 }
 

@@ -133,7 +133,8 @@ std::string encode_rollup(const DayBuckets& buckets) {
     head.u8(scaled ? static_cast<uint8_t>(decimals) : format_raw);
     head.varint(columns.places.size());
     std::string out = head.take();
-    for (const auto* column : {&columns.places, &columns.counts, &columns.least, &columns.most, &columns.sums}) encode_integers(out, *column, level);
+    for (const auto* column : {&columns.places, &columns.counts, &columns.least, &columns.most, &columns.sums})
+        encode_integers(out, *column, level);
     return out;
 }
 

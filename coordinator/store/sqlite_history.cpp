@@ -16,7 +16,8 @@ constexpr int64_t schema_version = 1;
 
 constexpr std::string_view names_schema =
     "CREATE TABLE device(id INTEGER PRIMARY KEY, node TEXT NOT NULL, name TEXT NOT NULL);"
-    "CREATE TABLE series(id INTEGER PRIMARY KEY, device INTEGER NOT NULL, quantity TEXT NOT NULL, unit TEXT NOT NULL, kind INTEGER NOT NULL);";
+    "CREATE TABLE series(id INTEGER PRIMARY KEY, device INTEGER NOT NULL, quantity TEXT NOT NULL, unit TEXT NOT NULL, kind INTEGER NOT "
+    "NULL);";
 constexpr std::string_view rollup_schema =
     "CREATE TABLE rollup(series INTEGER NOT NULL, step INTEGER NOT NULL, day INTEGER NOT NULL, bytes BLOB NOT NULL,"
     " PRIMARY KEY(series, step, day)) WITHOUT ROWID;";
@@ -32,8 +33,9 @@ Result<void> make_schema(Database& db, const std::string& path, const std::strin
     if (!version) return pass(version, path);
     if (*version == schema_version) return {};
     if (*version != 0)
-        return fail(Code::Conflict, path + ": its format is version " + std::to_string(*version) + ", this program knows " +
-                                        std::to_string(schema_version), "install the newer basmalin-coordinator again");
+        return fail(Code::Conflict,
+                    path + ": its format is version " + std::to_string(*version) + ", this program knows " + std::to_string(schema_version),
+                    "install the newer basmalin-coordinator again");
     auto made = db.transaction([&] { return db.execute(schema + "PRAGMA user_version=" + std::to_string(schema_version) + ";"); });
     if (!made) return pass(made, path);
     return {};
@@ -123,18 +125,17 @@ Result<std::unique_ptr<HistoryFile>> HistoryFile::open(const std::string& folder
     if (auto made = make_schema(file->db, path, std::string(names_schema) + std::string(rollup_schema) + std::string(chunk_schema)); !made)
         return pass(made);
     auto prepared = prepare_all(
-        file->db,
-        {{&file->name_device, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
-         {&file->name_series, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"},
-         {&file->find_applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
-         {&file->save_applied, "INSERT OR REPLACE INTO applied(stream, block, bits) VALUES(?, ?, ?)"},
-         {&file->last_part, "SELECT ifnull(max(part), 0), count(*) FROM chunk WHERE device = ? AND day = ?"},
-         {&file->insert_chunk, "INSERT INTO chunk(device, day, part, rolled, readings, bytes) VALUES(?, ?, ?, ?, ?, ?)"},
-         {&file->open_days, "SELECT day, device FROM chunk WHERE rolled = 0 AND day < ? ORDER BY day, device LIMIT 1"},
-         {&file->day_chunks, "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? ORDER BY part"},
-         {&file->delete_chunk, "DELETE FROM chunk WHERE id = ?"},
-         {&file->roll_chunk, "UPDATE chunk SET rolled = 1 WHERE device = ? AND day = ?"},
-         {&file->save_rollup, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"}});
+        file->db, {{&file->name_device, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
+                   {&file->name_series, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"},
+                   {&file->find_applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
+                   {&file->save_applied, "INSERT OR REPLACE INTO applied(stream, block, bits) VALUES(?, ?, ?)"},
+                   {&file->last_part, "SELECT ifnull(max(part), 0), count(*) FROM chunk WHERE device = ? AND day = ?"},
+                   {&file->insert_chunk, "INSERT INTO chunk(device, day, part, rolled, readings, bytes) VALUES(?, ?, ?, ?, ?, ?)"},
+                   {&file->open_days, "SELECT day, device FROM chunk WHERE rolled = 0 AND day < ? ORDER BY day, device LIMIT 1"},
+                   {&file->day_chunks, "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? ORDER BY part"},
+                   {&file->delete_chunk, "DELETE FROM chunk WHERE id = ?"},
+                   {&file->roll_chunk, "UPDATE chunk SET rolled = 1 WHERE device = ? AND day = ?"},
+                   {&file->save_rollup, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"}});
     if (!prepared) return pass(prepared, path);
     return file;
 }

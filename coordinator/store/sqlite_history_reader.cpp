@@ -16,7 +16,7 @@ constexpr size_t open_files_max = 40;
 constexpr size_t day_values_max = size_t{1} << 24;  // decoded for one page's day: 256 MB
 
 ino_t inode_of(const std::string& path) {
-    struct stat info {};
+    struct stat info{};
     return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
 }
 
@@ -60,8 +60,8 @@ void HistoryReader::end() {
     }
 }
 
-Result<HistoryReader::OpenFile*> HistoryReader::open(std::map<int32_t, std::unique_ptr<OpenFile>>& files, int32_t number, const std::string& path,
-                                                     bool chunks) {
+Result<HistoryReader::OpenFile*> HistoryReader::open(std::map<int32_t, std::unique_ptr<OpenFile>>& files, int32_t number,
+                                                     const std::string& path, bool chunks) {
     auto at = files.find(number);
     if (at != files.end() && at->second->checked != call_) {
         // The file may have been set aside and made anew since the last call.
@@ -84,7 +84,8 @@ Result<HistoryReader::OpenFile*> HistoryReader::open(std::map<int32_t, std::uniq
         auto version = file->db.integer("PRAGMA user_version");
         if (!version) return pass(version, path);
         if (*version == 0) return nullptr;  // the writer is making it: nothing is in it yet
-        auto prepared = prepare_all(file->db, {{&file->rollups, "SELECT day, bytes FROM rollup WHERE series = ? AND step = ? AND day BETWEEN ? AND ?"}});
+        auto prepared = prepare_all(
+            file->db, {{&file->rollups, "SELECT day, bytes FROM rollup WHERE series = ? AND step = ? AND day BETWEEN ? AND ?"}});
         if (prepared && chunks) {
             prepared = prepare_all(
                 file->db, {{&file->applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
@@ -158,8 +159,8 @@ Result<std::optional<int64_t>> HistoryReader::next_day(const std::vector<WantedS
     return std::nullopt;
 }
 
-Result<void> HistoryReader::read_day(const std::vector<WantedSeries>& wanted, int64_t day, int64_t from_ms, int64_t to_ms, PointColumns& columns,
-                                     const Deadline& deadline) {
+Result<void> HistoryReader::read_day(const std::vector<WantedSeries>& wanted, int64_t day, int64_t from_ms, int64_t to_ms,
+                                     PointColumns& columns, const Deadline& deadline) {
     auto from = file(month_of_day(day));
     if (!from) return pass(from);
     if (*from == nullptr) return {};
@@ -187,7 +188,8 @@ Result<void> HistoryReader::read_day(const std::vector<WantedSeries>& wanted, in
                 for (const ChunkView::Column& column : table.columns) {
                     if (!series_wanted.contains(column.series)) continue;
                     values_read += table.rows;
-                    if (values_read > day_values_max) return fail(Code::Full, "the query holds too many readings of one day", "ask for fewer series");
+                    if (values_read > day_values_max)
+                        return fail(Code::Full, "the query holds too many readings of one day", "ask for fewer series");
                     if (times.empty()) {
                         auto decoded = chunk_times(table);
                         if (!decoded) return pass(decoded, "read history");

@@ -34,14 +34,14 @@ class HistoryReader {
                           const Deadline& deadline);
     // The days in [first, last] whose chunks no rollup covers yet.
     Result<std::set<int64_t>> dirty_days(int64_t device, int64_t first, int64_t last);
-    // Rollups of the days in [first, last]: of clean days, and of months whose chunks are gone.
+    // Rollups of the days in [first, last]: hourly ones of days that are not dirty, and any of months whose readings are gone.
     using TakeDay = std::function<void(int64_t day, const DayBuckets&)>;
     Result<void> rollups(SeriesId series, int64_t step_ms, int64_t first, int64_t last, const std::set<int64_t>& dirty, const TakeDay& take,
                          const Deadline& deadline);
 
   private:
     struct OpenFile;
-    Result<OpenFile*> file(int32_t month);      // null: there is none
+    Result<OpenFile*> file(int32_t month);  // null: there is none
     Result<OpenFile*> rollup_file(int32_t year);
     Result<OpenFile*> open(std::map<int32_t, std::unique_ptr<OpenFile>>& files, int32_t number, const std::string& path, bool chunks);
     Result<void> read_rollups(OpenFile& from, SeriesId series, int64_t step_ms, int64_t first, int64_t last, const std::set<int64_t>& dirty,

@@ -13,14 +13,16 @@ Result<HotReader> HotReader::prepare(Database& fleet) {
     auto loader = StreamLoader::prepare(fleet);
     if (!loader) return pass(loader);
     reader.loader_ = std::move(*loader);
-    auto prepared = prepare_all(
-        fleet, {{&reader.find_series_, "SELECT series.device, device.node, series.kind FROM series JOIN device ON device.id = series.device "
-                                       "WHERE series.id = ?"},
-                {&reader.streams_of_, "SELECT id FROM stream WHERE node = ?"},
-                {&reader.boots_of_, "SELECT min(boot_no) FROM hot WHERE stream = ? AND boot_no > ?"},
-                {&reader.batches_, "SELECT id, seq, first_ms, last_ms, received_ms FROM hot INDEXED BY hot_by_time "
-                                   "WHERE stream = ? AND boot_no = ? AND first_ms < ? AND last_ms >= ? AND pending = 0"},
-                {&reader.bytes_, "SELECT bytes FROM hot WHERE id = ?"}});
+    auto prepared =
+        prepare_all(fleet, {{&reader.find_series_,
+                             "SELECT series.device, device.node, series.kind FROM series JOIN device ON device.id = series.device "
+                             "WHERE series.id = ?"},
+                            {&reader.streams_of_, "SELECT id FROM stream WHERE node = ?"},
+                            {&reader.boots_of_, "SELECT min(boot_no) FROM hot WHERE stream = ? AND boot_no > ?"},
+                            {&reader.batches_,
+                             "SELECT id, seq, first_ms, last_ms, received_ms FROM hot INDEXED BY hot_by_time "
+                             "WHERE stream = ? AND boot_no = ? AND first_ms < ? AND last_ms >= ? AND pending = 0"},
+                            {&reader.bytes_, "SELECT bytes FROM hot WHERE id = ?"}});
     if (!prepared) return pass(prepared);
     return reader;
 }
@@ -78,7 +80,8 @@ Result<void> HotReader::select(const std::vector<WantedSeries>& wanted, int64_t 
             streams_[stream] = std::move(*state);
         }
     }
-    std::sort(refs_.begin(), refs_.end(), [](const HotRef& a, const HotRef& b) { return std::tie(a.first_ms, a.id) < std::tie(b.first_ms, b.id); });
+    std::sort(refs_.begin(), refs_.end(),
+              [](const HotRef& a, const HotRef& b) { return std::tie(a.first_ms, a.id) < std::tie(b.first_ms, b.id); });
     return {};
 }
 
@@ -98,12 +101,16 @@ Result<void> HotReader::select_stream(uint64_t stream, const StreamState& state,
         const bool fixed = boot_no == 0 || state.clock.find(boot_no) != nullptr;
         const int64_t shift = boot_no == 0 || !fixed ? 0 : state.clock.timing(boot_no, MonoTime{0}, WallTime{no_bound_ms}).offset_ms;
         Resetting guard(batches_);
-        batches_.bind(1, to_row(stream)).bind(2, boot).bind(3, fixed ? to_ms - shift : no_bound_ms).bind(4, fixed ? from_ms - shift : -no_bound_ms);
+        batches_.bind(1, to_row(stream))
+            .bind(2, boot)
+            .bind(3, fixed ? to_ms - shift : no_bound_ms)
+            .bind(4, fixed ? from_ms - shift : -no_bound_ms);
         for (;;) {
             auto row = batches_.step();
             if (!row) return pass(row, "find hot batches");
             if (!*row) break;
-            HotRef ref{batches_.integer(0), stream, from_row(batches_.integer(1)), boot_no, batches_.integer(4), batches_.integer(2), batches_.integer(3)};
+            HotRef ref{batches_.integer(0), stream, from_row(batches_.integer(1)), boot_no, batches_.integer(4), batches_.integer(2),
+                       batches_.integer(3)};
             const int64_t by = fixed ? shift : state.clock.timing(boot_no, MonoTime{ref.last_ms}, WallTime{ref.received_ms}).offset_ms;
             ref.first_ms += by;
             ref.last_ms += by;

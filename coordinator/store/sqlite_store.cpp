@@ -13,7 +13,7 @@ namespace basmalin::coordinator {
 namespace {
 
 int64_t file_bytes(const std::string& path) {
-    struct stat info {};
+    struct stat info{};
     return ::stat(path.c_str(), &info) == 0 ? info.st_size : 0;
 }
 
@@ -22,15 +22,21 @@ int64_t file_bytes(const std::string& path) {
 void declare(Schema& schema, StoreOptions& options) {
     schema.section("store", "Where and how long readings are kept.");
     schema.text("folder", options.folder, "Holds fleet.db and a history-YYYY-MM.db for every month.");
-    schema.duration("raw_keep", options.raw_keep, hours(24 * 31), hours(24 * 36500), "Readings older than this go, a month's file at a time.");
-    schema.duration("rollup_keep", options.rollup_keep, hours(24 * 31), hours(24 * 36500), "5-minute and hourly buckets older than this go, by years.");
-    schema.duration("compact_after", options.compact_after, seconds(1), hours(24 * 30), "Batches move from fleet.db to history after this.");
+    schema.duration("raw_keep", options.raw_keep, hours(24 * 31), hours(24 * 36500),
+                    "Readings older than this go, a month's file at a time.");
+    schema.duration("rollup_keep", options.rollup_keep, hours(24 * 31), hours(24 * 36500),
+                    "5-minute and hourly buckets older than this go, by years.");
+    schema.duration("compact_after", options.compact_after, seconds(1), hours(24 * 30),
+                    "Batches move from fleet.db to history after this.");
     schema.duration("unsynced_hold", options.unsynced_hold, hours(1), hours(24 * 90),
                     "How long batches wait for their gateway's clock to become known; then their times stay estimates.");
-    schema.integer("series_per_node_max", options.series_per_node_max, 1, 1'000'000, "Series of one node; more are not kept, and an event says so.");
-    schema.integer("devices_per_node_max", options.devices_per_node_max, 1, 100'000, "Devices of one node; more are not kept, and an event says so.");
+    schema.integer("series_per_node_max", options.series_per_node_max, 1, 1'000'000,
+                   "Series of one node; more are not kept, and an event says so.");
+    schema.integer("devices_per_node_max", options.devices_per_node_max, 1, 100'000,
+                   "Devices of one node; more are not kept, and an event says so.");
     schema.integer("ranges_per_stream_max", options.ranges_per_stream_max, 16, 100'000, "Holes in a stream's numbers that are tracked.");
-    schema.integer("dead_letters_max", options.dead_letters_max, 1, 1'000'000, "Batches that could not be understood, kept for a person; the oldest go.");
+    schema.integer("dead_letters_max", options.dead_letters_max, 1, 1'000'000,
+                   "Batches that could not be understood, kept for a person; the oldest go.");
 }
 
 Result<std::unique_ptr<Store>> open_sqlite_store(const StoreOptions& options) {
@@ -84,7 +90,8 @@ Result<void> SqliteStore::note_boot(const std::string& node, uint64_t stream, co
 
 Result<void> SqliteStore::save_nodes(const std::vector<NodeRecord>& nodes) {
     if (nodes.empty()) return {};
-    auto statement = fleet_.prepare("INSERT INTO node(id, document) VALUES(?, ?) ON CONFLICT(id) DO UPDATE SET document = excluded.document");
+    auto statement =
+        fleet_.prepare("INSERT INTO node(id, document) VALUES(?, ?) ON CONFLICT(id) DO UPDATE SET document = excluded.document");
     if (!statement) return pass(statement, "save nodes");
     auto saved = fleet_.transaction([&]() -> Result<void> {
         for (const NodeRecord& node : nodes) {
@@ -189,9 +196,8 @@ Result<StoreStats> SqliteStore::stats() {
 }
 
 Result<void> SqliteStore::probe() {
-    auto done = fleet_.transaction([&] {
-        return fleet_.execute("INSERT INTO meta(key, value) VALUES('probe', 1) ON CONFLICT(key) DO UPDATE SET value = value + 1");
-    });
+    auto done = fleet_.transaction(
+        [&] { return fleet_.execute("INSERT INTO meta(key, value) VALUES('probe', 1) ON CONFLICT(key) DO UPDATE SET value = value + 1"); });
     if (!done) return pass(done, "probe");
     return {};
 }

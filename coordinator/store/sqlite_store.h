@@ -98,7 +98,8 @@ class SqliteStore final : public Store {
     // An empty text: done; else what is wrong with the definition.
     Result<std::string> define(Commit& work, const IncomingBatch& batch, StreamState& state, const Layout& layout);
     Result<int64_t> device_for(Commit& work, const std::string& node, const std::string& device);
-    Result<SeriesId> series_for(Commit& work, const std::string& node, int64_t device, const std::string& device_name, const Column& column);
+    Result<SeriesId> series_for(Commit& work, const std::string& node, int64_t device, const std::string& device_name,
+                                const Column& column);
     Result<Counts*> counts_of(Commit& work, const std::string& node);
     void say(Commit& work, const std::string& node, const std::string& what);
 
@@ -116,7 +117,7 @@ class SqliteStore final : public Store {
     Result<bool> mark_applied(Move& move, int32_t month, uint64_t stream, uint64_t seq);
     Result<void> name_all(HistoryFile& file, int64_t device, const std::vector<SeriesId>& series);
     Result<void> merge_day(int32_t month, int64_t day, int64_t device);
-    Result<bool> copy_rollups(HistoryFile& file);
+    Result<bool> retire_days(HistoryFile& file);
     Result<bool> compact_step(WallTime now);
     Result<bool> expire_pending(WallTime now);
     Result<void> gather_boot(Move& move, uint64_t stream, StreamState& state, uint32_t boot_no);
@@ -141,29 +142,29 @@ class SqliteStore final : public Store {
     uint64_t epoch_ = 0;
     std::unordered_map<uint64_t, StreamState> streams_;
     uint64_t commit_number_ = 0;
-    std::vector<std::string> events_waiting_;            // said with the next commit
-    std::map<uint64_t, int64_t> resolving_;              // stream -> id after which pending batches are to be looked at
+    std::vector<std::string> events_waiting_;  // said with the next commit
+    std::map<uint64_t, int64_t> resolving_;    // stream -> id after which pending batches are to be looked at
     int64_t hot_batches_ = 0;
     int64_t hot_bytes_ = 0;
     int64_t dead_letters_ = 0;
     std::map<int32_t, std::unique_ptr<HistoryFile>> history_;  // open files, by month; bounded
-    std::map<int32_t, int64_t> chunks_;                  // of every file
+    std::map<int32_t, int64_t> chunks_;                        // of every file
     std::set<std::tuple<int32_t, int64_t, int64_t>> crowded_;  // (month, day, device) with many parts
 
     struct Sweep {
-        int64_t cutoff_ms = 0;      // batches received before it move
+        int64_t cutoff_ms = 0;  // batches received before it move
         bool running = false;
         bool begun = false;
-        int64_t stream = 0;         // where to go on, as a row's value
-        int64_t boot_no = -1;       // the last one done of that stream
+        int64_t stream = 0;    // where to go on, as a row's value
+        int64_t boot_no = -1;  // the last one done of that stream
     } sweep_;
     int64_t checkpointed_ms_ = 0;
     int64_t retention_ms_ = 0;
     uint64_t history_used_ = 0;
-    std::set<int32_t> unmerged_;                         // months that may have days in no rollup
-    std::set<int32_t> merging_;                          // of these, the ones to look at in this pass
-    int32_t retiring_ = 0;                               // the month whose rollups are being copied
-    std::array<int64_t, 3> retired_{};                   // (series, step, day) copied last
+    std::set<int32_t> unmerged_;        // months that may have days in no rollup
+    std::set<int32_t> merging_;         // of these, the ones to look at in this pass
+    int32_t retiring_ = 0;              // the month that is going
+    std::array<int64_t, 2> retired_{};  // (device, day) rolled last
 
     StreamLoader loader_;
     struct Statements {

@@ -69,7 +69,8 @@ Result<std::vector<Bucket>> SqliteReader::buckets(const ReadingQuery& query, Dur
     return found;
 }
 
-Result<std::vector<Bucket>> SqliteReader::read_buckets(const std::vector<WantedSeries>& wanted, int64_t from_ms, int64_t to_ms, int64_t step_ms) {
+Result<std::vector<Bucket>> SqliteReader::read_buckets(const std::vector<WantedSeries>& wanted, int64_t from_ms, int64_t to_ms,
+                                                       int64_t step_ms) {
     const Deadline deadline(patience);
     const int64_t tier = step_ms % long_step_ms == 0 ? long_step_ms : step_ms % short_step_ms == 0 ? short_step_ms : 0;
     const int64_t first = day_of(from_ms);
@@ -78,26 +79,29 @@ Result<std::vector<Bucket>> SqliteReader::read_buckets(const std::vector<WantedS
     std::map<int64_t, std::vector<WantedSeries>> devices;
     for (const WantedSeries& series : wanted) devices[series.device].push_back(series);
     for (const auto& [device, series] : devices) {
-        std::set<int64_t> raw_days;
-        if (tier != 0) {
-            auto dirty = history_.dirty_days(device, first, last);
-            if (!dirty) return pass(dirty);
-            raw_days = std::move(*dirty);
-            for (const WantedSeries& one : series) {
-                const auto take = [&](int64_t day, const DayBuckets& buckets) { gathering.add_day(one.id, day, tier, buckets); };
-                if (auto read = history_.rollups(one.id, tier, first, last, raw_days, take, deadline); !read) return pass(read);
-            }
+        std::set<int64_t> dirty;
+        if (tier == long_step_ms) {
+            auto days = history_.dirty_days(device, first, last);
+            if (!days) return pass(days);
+            dirty = std::move(*days);
         }
+        for (const WantedSeries& one : series) {
+            if (tier == 0) break;
+            const auto take = [&](int64_t day, const DayBuckets& buckets) { gathering.add_day(one.id, day, tier, buckets); };
+            if (auto read = history_.rollups(one.id, tier, first, last, dirty, take, deadline); !read) return pass(read);
+        }
+        // Whatever no rollup covers comes from the readings: dirty days by the hour, every day of a month still there by less.
         for (int64_t at = first; at <= last;) {
-            auto day = tier != 0 ? Result<std::optional<int64_t>>(std::nullopt) : history_.next_day(series, at, last);
+            Result<std::optional<int64_t>> day = std::nullopt;
+            if (tier != long_step_ms)
+                day = history_.next_day(series, at, last);
+            else if (const auto next = dirty.lower_bound(at); next != dirty.end())
+                day = *next;
             if (!day) return pass(day);
-            if (tier != 0) {
-                const auto next = raw_days.lower_bound(at);
-                if (next != raw_days.end()) *day = *next;
-            }
             if (!*day) break;
             PointColumns columns;
-            auto read = history_.read_day(series, **day, std::max(from_ms, **day * day_ms), std::min(to_ms, (**day + 1) * day_ms), columns, deadline);
+            auto read = history_.read_day(series, **day, std::max(from_ms, **day * day_ms), std::min(to_ms, (**day + 1) * day_ms), columns,
+                                          deadline);
             if (!read) return pass(read);
             gathering.add_points(columns);
             at = **day + 1;
@@ -108,7 +112,8 @@ Result<std::vector<Bucket>> SqliteReader::read_buckets(const std::vector<WantedS
         const int64_t day = day_of(at);
         const int64_t end_ms = std::min(to_ms, (day + 1) * day_ms);
         PointColumns columns;
-        auto read = hot_.read(std::max(from_ms, day * day_ms), end_ms, [&](const HotRef& batch) { return moved(batch, day); }, columns, deadline);
+        auto read =
+            hot_.read(std::max(from_ms, day * day_ms), end_ms, [&](const HotRef& batch) { return moved(batch, day); }, columns, deadline);
         if (!read) return pass(read);
         gathering.add_points(columns);
         at = hot_.next_time(end_ms);

@@ -32,7 +32,8 @@ uint64_t digest(std::string_view bytes) {
 // True when marking seq would add a range to a set that has as many as it may.
 bool overflows(const SeqSet& marks, SeqRange range, int64_t ranges_max) {
     if (static_cast<int64_t>(marks.ranges().size()) < ranges_max) return false;
-    return !marks.contains(range.first) && !marks.contains(range.last) && !marks.contains(range.first - 1) && !marks.contains(range.last + 1);
+    return !marks.contains(range.first) && !marks.contains(range.last) && !marks.contains(range.first - 1) &&
+           !marks.contains(range.last + 1);
 }
 
 // The earliest and latest of a body's times; false when one is out of bounds.
@@ -134,8 +135,9 @@ Result<StreamState*> SqliteStore::stream_for(Commit& work, const std::string& no
     sql_.count_streams.bind(1, std::string_view(node));
     if (auto row = sql_.count_streams.step(); !row) return pass(row);
     if (sql_.count_streams.integer(0) >= streams_per_node_max) {
-        say(work, node, "has used " + std::to_string(streams_per_node_max) + " streams, the most one node may; stream " + to_hex(stream) +
-                            " is refused (is its buffer made anew at every start?)");
+        say(work, node,
+            "has used " + std::to_string(streams_per_node_max) + " streams, the most one node may; stream " + to_hex(stream) +
+                " is refused (is its buffer made anew at every start?)");
         return nullptr;
     }
     sql_.upsert_stream.bind(1, to_row(stream)).bind(2, std::string_view(node)).bind(3, int64_t{0}).bind_blob(4, "");
@@ -161,8 +163,9 @@ Result<Outcome> SqliteStore::take(Commit& work, const IncomingBatch& batch) {
     if (!state) return pass(state);
     if (*state == nullptr) return Outcome::Refused;
     if ((*state)->node != batch.node) {
-        say(work, batch.node, "sent a batch of stream " + to_hex(batch.stream) + ", which belongs to node " + (*state)->node +
-                                  "; refused (a copied card? remove its buffer file)");
+        say(work, batch.node,
+            "sent a batch of stream " + to_hex(batch.stream) + ", which belongs to node " + (*state)->node +
+                "; refused (a copied card? remove its buffer file)");
         return bury(work, batch, {}, "its stream belongs to node " + (*state)->node);
     }
     touch(work, batch.stream, **state);
@@ -174,7 +177,8 @@ Result<Outcome> SqliteStore::take_known(Commit& work, const IncomingBatch& batch
     hear(state, batch, view.header);
     if (state.marks.contains(seq)) return Outcome::Duplicate;
     if (overflows(state.marks, {seq, seq}, options_.ranges_per_stream_max)) {
-        say(work, batch.node, "stream " + to_hex(batch.stream) + " has too many holes; batch " + std::to_string(seq) + " waits at the gateway");
+        say(work, batch.node,
+            "stream " + to_hex(batch.stream) + " has too many holes; batch " + std::to_string(seq) + " waits at the gateway");
         return Outcome::Refused;
     }
     Result<Outcome> outcome = Outcome::Dead;
@@ -226,7 +230,8 @@ Result<Outcome> SqliteStore::take_readings(Commit& work, const IncomingBatch& ba
     }
     if (header.clock == ClockState::Synced && header.sealed_wall.ms > batch.received.ms + clock_ahead_ms && !state.future_told) {
         state.future_told = true;
-        say(work, batch.node, "its clock runs " + std::to_string((header.sealed_wall.ms - batch.received.ms) / 1000) + " s ahead of this server's");
+        say(work, batch.node,
+            "its clock runs " + std::to_string((header.sealed_wall.ms - batch.received.ms) / 1000) + " s ahead of this server's");
     }
     if (pending || !body->groups.empty()) {
         if (auto stored = insert_hot(work, batch, header, placement, pending); !stored) return pass(stored);
@@ -253,9 +258,12 @@ Result<Outcome> SqliteStore::take_readings(Commit& work, const IncomingBatch& ba
 }
 
 // Times in the row are wall times when settled (boot_no 0), else since boot.
-Result<void> SqliteStore::insert_hot(Commit& work, const IncomingBatch& batch, const BatchHeader& header, const Placement& placement, bool pending) {
+Result<void> SqliteStore::insert_hot(Commit& work, const IncomingBatch& batch, const BatchHeader& header, const Placement& placement,
+                                     bool pending) {
     const int64_t shift = placement.settled ? header.sealed_wall.ms - header.sealed_mono.ms : 0;
-    sql_.insert_hot.bind(1, to_row(batch.stream)).bind(2, to_row(header.seq)).bind(3, placement.settled ? int64_t{0} : int64_t{header.boot_no});
+    sql_.insert_hot.bind(1, to_row(batch.stream))
+        .bind(2, to_row(header.seq))
+        .bind(3, placement.settled ? int64_t{0} : int64_t{header.boot_no});
     sql_.insert_hot.bind(4, placement.first_ms + shift).bind(5, placement.last_ms + shift).bind(6, batch.received.ms);
     sql_.insert_hot.bind(7, int64_t{pending ? 1 : 0}).bind_blob(8, batch.bytes);
     if (auto done = sql_.insert_hot.run(); !done) return done;
@@ -310,7 +318,10 @@ Result<Outcome> SqliteStore::take_gaps(Commit& work, const IncomingBatch& batch,
         owners[i]->marks.insert(SeqRange{gap.first_seq, gap.last_seq});
         owners[i]->changed = true;
         sql_.insert_gap.bind(1, std::string_view(batch.node)).bind(2, to_row(gap.stream)).bind(3, to_row(gap.first_seq));
-        sql_.insert_gap.bind(4, to_row(gap.last_seq)).bind(5, to_row(gap.readings)).bind(6, int64_t{gap.exact ? 1 : 0}).bind(7, gap.from.ms);
+        sql_.insert_gap.bind(4, to_row(gap.last_seq))
+            .bind(5, to_row(gap.readings))
+            .bind(6, int64_t{gap.exact ? 1 : 0})
+            .bind(7, gap.from.ms);
         sql_.insert_gap.bind(8, gap.to.ms).bind(9, static_cast<int64_t>(gap.reason)).bind(10, batch.received.ms);
         if (auto done = sql_.insert_gap.run(); !done) return pass(done);
         work.result.gaps.push_back({batch.node, gap, batch.received});
@@ -324,7 +335,10 @@ Result<Outcome> SqliteStore::bury(Commit& work, const IncomingBatch& batch, std:
     const std::string_view kept = std::string_view(batch.bytes).substr(0, batch_bytes_max);
     const std::string why = seq ? "batch " + std::to_string(*seq) + ": " + reason : reason;
     sql_.insert_dead.bind(1, std::string_view(batch.node)).bind(2, to_row(batch.stream)).bind(3, to_row(digest(batch.bytes)));
-    sql_.insert_dead.bind(4, batch.received.ms).bind(5, std::string_view(why)).bind(6, static_cast<int64_t>(batch.bytes.size())).bind_blob(7, kept);
+    sql_.insert_dead.bind(4, batch.received.ms)
+        .bind(5, std::string_view(why))
+        .bind(6, static_cast<int64_t>(batch.bytes.size()))
+        .bind_blob(7, kept);
     if (auto done = sql_.insert_dead.run(); !done) return pass(done);
     if (fleet_.changes() == 0) return Outcome::Dead;  // the same bytes came before
     ++work.dead_letters;
@@ -403,7 +417,10 @@ Result<void> SqliteStore::save_streams(Commit& work) {
     for (auto& [stream, state] : work.touched) {
         if (state->changed) {
             const std::string ranges = encode_ranges(state->marks.ranges());
-            sql_.upsert_stream.bind(1, to_row(stream)).bind(2, std::string_view(state->node)).bind(3, to_row(state->marks.mark())).bind_blob(4, ranges);
+            sql_.upsert_stream.bind(1, to_row(stream))
+                .bind(2, std::string_view(state->node))
+                .bind(3, to_row(state->marks.mark()))
+                .bind_blob(4, ranges);
             if (auto done = sql_.upsert_stream.run(); !done) return done;
             state->changed = false;
         }

@@ -28,7 +28,7 @@ struct SqliteStore::Move {
     using TableKey = std::pair<std::vector<SeriesId>, bool>;  // bool: estimated
     using Tables = std::map<TableKey, ChunkTable>;
     struct Month {
-        std::map<std::pair<int64_t, int64_t>, Tables> days;   // (day, device)
+        std::map<std::pair<int64_t, int64_t>, Tables> days;           // (day, device)
         std::map<std::pair<uint64_t, int64_t>, std::string> applied;  // (stream, block) -> bits
     };
     struct Damaged {
@@ -37,18 +37,20 @@ struct SqliteStore::Move {
     };
     WallTime now;
     int64_t cutoff_ms = 0;
-    int64_t raw_from_day = 0;       // days before it are older than raw_keep
-    bool more_of_boot = false;      // the boot asked for last has more than fitted
+    int64_t raw_from_day = 0;   // days before it are older than raw_keep
+    bool more_of_boot = false;  // the boot asked for last has more than fitted
     std::map<int32_t, Month> months;
     std::vector<int64_t> ids;
     std::vector<Damaged> damaged;
     int64_t bytes = 0;
     int64_t readings = 0;
-    int64_t too_old = 0;            // readings that are not kept
+    int64_t too_old = 0;  // readings that are not kept
     size_t parts = 0;
-    Commit work;                    // gathers the newest value of each series
+    Commit work;  // gathers the newest value of each series
 
-    bool full() const { return static_cast<int64_t>(ids.size()) >= step_batches_max || readings >= step_readings_max || parts >= step_parts_max; }
+    bool full() const {
+        return static_cast<int64_t>(ids.size()) >= step_batches_max || readings >= step_readings_max || parts >= step_parts_max;
+    }
 };
 
 Result<bool> SqliteStore::compact_step(WallTime now) {
@@ -94,7 +96,8 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
         }
         auto state = cached(from_row(stream));
         if (!state) return pass(state, "compact");
-        if (auto gathered = gather_boot(move, from_row(stream), **state, static_cast<uint32_t>(boot)); !gathered) return pass(gathered, "compact");
+        if (auto gathered = gather_boot(move, from_row(stream), **state, static_cast<uint32_t>(boot)); !gathered)
+            return pass(gathered, "compact");
         if (move.more_of_boot) break;
         sweep_.boot_no = boot;
     }
@@ -124,7 +127,8 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
 Result<void> SqliteStore::gather_boot(Move& move, uint64_t stream, StreamState& state, uint32_t boot_no) {
     const BootKnowledge* boot = state.clock.find(boot_no);
     int64_t received_before = sweep_.cutoff_ms;
-    if (boot_no != 0 && (boot == nullptr || !boot->known)) received_before = std::min(received_before, move.now.ms - options_.unsynced_hold.ms);
+    if (boot_no != 0 && (boot == nullptr || !boot->known))
+        received_before = std::min(received_before, move.now.ms - options_.unsynced_hold.ms);
     const int64_t limit = step_batches_max - static_cast<int64_t>(move.ids.size());
     std::vector<HotBatch> batches;
     {
@@ -190,7 +194,8 @@ Result<void> SqliteStore::gather_batch(Move& move, StreamState& state, HotBatch&
             if (table.columns.empty()) {
                 table.estimated = timing.estimated;
                 for (size_t c = 0; c < rows.columns.size(); ++c)
-                    if (known.series[c] != 0) table.columns.push_back({known.series[c], empty_values(static_cast<ValueKind>(rows.columns[c].index()))});
+                    if (known.series[c] != 0)
+                        table.columns.push_back({known.series[c], empty_values(static_cast<ValueKind>(rows.columns[c].index()))});
             }
             table.times_ms.push_back(time);
             for (size_t c = 0, to = 0; c < rows.columns.size(); ++c)
@@ -287,7 +292,12 @@ Result<void> SqliteStore::write_month(Move& move, int32_t month) {
             }
             const std::string bytes = encode_chunk(chunk, 0);
             Statement& insert = (*file)->insert_chunk;
-            insert.bind(1, device).bind(2, day).bind(3, last_part + 1).bind(4, static_cast<int64_t>(Rolled::No)).bind(5, readings).bind_blob(6, bytes);
+            insert.bind(1, device)
+                .bind(2, day)
+                .bind(3, last_part + 1)
+                .bind(4, static_cast<int64_t>(Rolled::No))
+                .bind(5, readings)
+                .bind_blob(6, bytes);
             if (auto done = insert.run(); !done) return done;
         }
         for (const auto& [key, bits] : part.applied) {
@@ -325,7 +335,10 @@ Result<void> SqliteStore::finish_move(Move& move) {
         }
         for (const Latest& latest : move.work.result.latest) {
             const std::string value = encode_value(latest.value);
-            sql_.upsert_latest.bind(1, latest.series).bind(2, latest.time.ms).bind(3, int64_t{latest.estimated ? 1 : 0}).bind_blob(4, value);
+            sql_.upsert_latest.bind(1, latest.series)
+                .bind(2, latest.time.ms)
+                .bind(3, int64_t{latest.estimated ? 1 : 0})
+                .bind_blob(4, value);
             if (auto done = sql_.upsert_latest.run(); !done) return done;
         }
         return {};
@@ -355,7 +368,8 @@ Result<bool> SqliteStore::expire_pending(WallTime now) {
         const uint64_t stream = from_row(old->integer(1));
         auto state = cached(stream);
         if (!state) return pass(state, "expire");
-        found.push_back({{old->integer(0), stream, from_row(old->integer(2)), 0, WallTime{old->integer(3)}, std::string(old->blob(4))}, (*state)->node});
+        found.push_back({{old->integer(0), stream, from_row(old->integer(2)), 0, WallTime{old->integer(3)}, std::string(old->blob(4))},
+                         (*state)->node});
     }
     old->reset();
     if (found.empty()) return false;

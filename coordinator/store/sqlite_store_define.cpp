@@ -85,8 +85,9 @@ Result<std::string> SqliteStore::define(Commit& work, const IncomingBatch& batch
     }
     if (refused && !state.budget_told) {
         state.budget_told = true;
-        say(work, batch.node, "has as many series or devices as it may; readings of device '" + layout.device +
-                                  "' are not all kept (raise store.series_per_node_max or store.devices_per_node_max)");
+        say(work, batch.node,
+            "has as many series or devices as it may; readings of device '" + layout.device +
+                "' are not all kept (raise store.series_per_node_max or store.devices_per_node_max)");
     }
     const std::string columns = encode_columns(layout.columns);
     const std::string series = encode_ids(known.series);

@@ -1,5 +1,7 @@
 // The small steps between commits: resolve, compact, merge days, retire months, shorten the log. Each bounded; see README.md.
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "coordinator/store/calendar.h"
 #include "coordinator/store/chunk.h"
@@ -15,7 +17,7 @@ constexpr int64_t day_closes_after_ms = 2 * 3'600'000;
 constexpr int64_t merged_readings_max = 4'000'000;  // beyond it a day keeps its parts and gets its rollups only
 constexpr int merged_level = 12;
 constexpr int64_t retention_every_ms = 3'600'000;
-constexpr int64_t retired_rows_per_step = 2000;
+constexpr int64_t retired_days_per_step = 16;  // (device, day) pairs
 constexpr int64_t checkpoint_every_ms = 600'000;
 constexpr int64_t checkpoint_wal_bytes = 16 << 20;
 
@@ -26,10 +28,11 @@ struct DayOfChunks {
     std::map<std::pair<std::vector<SeriesId>, bool>, ChunkTable> tables;
     std::map<std::pair<SeriesId, int64_t>, DayBuckets> rollups;  // (series, step)
 
-    void roll_table(const ChunkTable& table, int64_t day) {
+    void roll_table(const ChunkTable& table, int64_t day, bool short_too) {
         for (const ChunkColumn& column : table.columns) {
             if (std::holds_alternative<Texts>(column.values)) continue;
-            for (const int64_t step : {short_step_ms, long_step_ms}) {
+            for (const int64_t step : {long_step_ms, short_step_ms}) {
+                if (step == short_step_ms && !short_too) continue;
                 auto& buckets = rollups.try_emplace({column.series, step}, empty_day(step)).first->second;
                 roll(buckets, day, step, table.times_ms, column.values);
             }
@@ -48,9 +51,9 @@ struct DayOfChunks {
     }
 };
 
-Result<DayOfChunks> read_day(HistoryFile& file, int64_t day, int64_t device) {
+// For merging: the tables and the hourly rollups; for retiring: all rollups and no tables.
+Result<DayOfChunks> read_day(HistoryFile& file, int64_t day, int64_t device, bool retiring) {
     DayOfChunks found;
-    std::vector<std::string> parts;
     Resetting guard(file.day_chunks);
     file.day_chunks.bind(1, device).bind(2, day);
     for (;;) {
@@ -62,7 +65,8 @@ Result<DayOfChunks> read_day(HistoryFile& file, int64_t day, int64_t device) {
         auto tables = decode_chunk(file.day_chunks.blob(3));
         if (!tables) return pass(tables);
         for (ChunkTable& table : *tables) {
-            found.roll_table(table, day);
+            found.roll_table(table, day, retiring);
+            if (retiring) continue;
             if (found.readings <= merged_readings_max)
                 found.add_table(std::move(table));
             else
@@ -142,7 +146,7 @@ Result<bool> SqliteStore::merge_step(WallTime now) {
 Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) {
     auto file = history(month);
     if (!file) return pass(file);
-    auto read = read_day(**file, day, device);
+    auto read = read_day(**file, day, device, false);
     if (!read) {
         if (read.error().code == Code::Corrupt) set_aside(month, read.error());
         merging_.erase(month);
@@ -185,7 +189,8 @@ Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) 
     return {};
 }
 
-// A month wholly older than raw_keep: its rollups are copied to its year's file, then it is unlinked. Copying again changes nothing.
+// A month wholly older than raw_keep: what its readings amount to goes to its year's rollups, then it is unlinked. Doing it again
+// changes nothing.
 Result<bool> SqliteStore::retention_step(WallTime now) {
     if (retiring_ == 0) {
         if (now.ms - retention_ms_ < retention_every_ms) return false;
@@ -198,7 +203,7 @@ Result<bool> SqliteStore::retention_step(WallTime now) {
         const auto oldest = chunks_.begin();
         if (oldest == chunks_.end() || first_day_of(oldest->first + 1) * day_ms > now.ms - options_.raw_keep.ms) return false;
         retiring_ = oldest->first;
-        retired_ = {};
+        retired_ = {std::numeric_limits<int64_t>::min(), 0};
     }
     auto file = history(retiring_);
     if (!file) {
@@ -206,21 +211,13 @@ Result<bool> SqliteStore::retention_step(WallTime now) {
         if (file.error().code == Code::Corrupt) set_aside(month, file.error());
         return pass(file, "retire");
     }
-    const bool rollups_too = first_day_of(retiring_ + 1) * day_ms > now.ms - options_.rollup_keep.ms;
-    if (rollups_too) {
-        auto open_day = (*file)->db.prepare("SELECT day, device FROM chunk WHERE rolled = 0 ORDER BY day, device LIMIT 1");
-        if (!open_day) return pass(open_day, "retire");
-        auto row = open_day->step();
-        if (!row) return pass(row, "retire");
-        if (*row) {
-            const int64_t day = open_day->integer(0);
-            const int64_t device = open_day->integer(1);
-            open_day->reset();
-            if (auto merged = merge_day(retiring_, day, device); !merged) return pass(merged, "retire");
-            return true;
+    if (first_day_of(retiring_ + 1) * day_ms > now.ms - options_.rollup_keep.ms) {
+        auto more = retire_days(**file);
+        if (!more) {
+            const int32_t month = std::exchange(retiring_, 0);
+            if (more.error().code == Code::Corrupt) set_aside(month, more.error());
+            return pass(more, "retire");
         }
-        auto more = copy_rollups(**file);
-        if (!more) return pass(more, "retire");
         if (*more) return true;
     }
     const int32_t month = std::exchange(retiring_, 0);
@@ -235,40 +232,62 @@ Result<bool> SqliteStore::retention_step(WallTime now) {
     return true;
 }
 
-Result<bool> SqliteStore::copy_rollups(HistoryFile& file) {
+// The next few (device, day)s of a month that goes; true if more are left.
+Result<bool> SqliteStore::retire_days(HistoryFile& file) {
     auto into = RollupFile::open(options_.folder, year_of(file.month));
     if (!into) return pass(into);
-    auto rows = file.db.prepare(
-        "SELECT rollup.series, step, day, rollup.bytes, device.id, device.node, device.name, series.quantity, series.unit, series.kind "
-        "FROM rollup JOIN series ON series.id = rollup.series JOIN device ON device.id = series.device "
-        "WHERE (rollup.series, step, day) > (?, ?, ?) ORDER BY rollup.series, step, day LIMIT ?");
-    if (!rows) return pass(rows);
-    Statement save, device, series;
-    auto prepared = prepare_all(into->db, {{&save, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"},
-                                           {&device, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
-                                           {&series, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"}});
+    auto days = file.db.prepare("SELECT DISTINCT device, day FROM chunk WHERE (device, day) > (?, ?) ORDER BY device, day LIMIT ?");
+    if (!days) return pass(days);
+    std::vector<std::pair<int64_t, int64_t>> found;
+    days->bind(1, retired_[0]).bind(2, retired_[1]).bind(3, retired_days_per_step);
+    for (;;) {
+        auto row = days->step();
+        if (!row) return pass(row);
+        if (!*row) break;
+        found.emplace_back(days->integer(0), days->integer(1));
+    }
+    days->reset();
+    if (found.empty()) return false;
+    Statement names, save, device_name, series_name;
+    auto prepared =
+        prepare_all(into->db, {{&save, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"},
+                               {&device_name, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
+                               {&series_name, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"}});
+    if (prepared)
+        prepared = prepare_all(file.db, {{&names,
+                                          "SELECT device.id, node, name, quantity, unit, kind FROM series "
+                                          "JOIN device ON device.id = series.device WHERE series.id = ?"}});
     if (!prepared) return pass(prepared);
-    int64_t copied = 0;
-    auto next = retired_;
     auto done = into->db.transaction([&]() -> Result<void> {
-        rows->bind(1, retired_[0]).bind(2, retired_[1]).bind(3, retired_[2]).bind(4, retired_rows_per_step);
-        for (;;) {
-            auto row = rows->step();
-            if (!row) return pass(row);
-            if (!*row) return {};
-            next = {rows->integer(0), rows->integer(1), rows->integer(2)};
-            save.bind(1, next[0]).bind(2, next[1]).bind(3, next[2]).bind_blob(4, rows->blob(3));
-            if (auto saved = save.run(); !saved) return saved;
-            device.bind(1, rows->integer(4)).bind(2, rows->blob(5)).bind(3, rows->blob(6));
-            if (auto saved = device.run(); !saved) return saved;
-            series.bind(1, next[0]).bind(2, rows->integer(4)).bind(3, rows->blob(7)).bind(4, rows->blob(8)).bind(5, rows->integer(9));
-            if (auto saved = series.run(); !saved) return saved;
-            ++copied;
+        for (const auto& [device, day] : found) {
+            auto read = read_day(file, day, device, true);
+            if (!read) return pass(read, history_path(options_.folder, file.month));
+            for (const auto& [key, buckets] : read->rollups) {
+                if (is_empty(buckets)) continue;
+                const std::string bytes = encode_rollup(buckets);
+                save.bind(1, key.first).bind(2, key.second).bind(3, day).bind_blob(4, bytes);
+                if (auto saved = save.run(); !saved) return saved;
+                if (key.second != long_step_ms) continue;  // named once
+                Resetting guard(names);
+                names.bind(1, key.first);
+                auto row = names.step();
+                if (!row) return pass(row);
+                if (!*row) continue;
+                device_name.bind(1, names.integer(0)).bind(2, names.blob(1)).bind(3, names.blob(2));
+                if (auto saved = device_name.run(); !saved) return saved;
+                series_name.bind(1, key.first)
+                    .bind(2, names.integer(0))
+                    .bind(3, names.blob(3))
+                    .bind(4, names.blob(4))
+                    .bind(5, names.integer(5));
+                if (auto saved = series_name.run(); !saved) return saved;
+            }
         }
+        return {};
     });
     if (!done) return pass(done);
-    retired_ = next;
-    return copied == retired_rows_per_step;
+    retired_ = {found.back().first, found.back().second};
+    return true;
 }
 
 // The log is emptied when it has grown; a reader in the way only postpones it.

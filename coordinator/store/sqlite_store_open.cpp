@@ -42,7 +42,7 @@ constexpr std::string_view remedy =
     "of the history files, and the gateways send again what they still hold";
 
 int64_t size_of(const std::string& path) {
-    struct stat info {};
+    struct stat info{};
     return ::stat(path.c_str(), &info) == 0 ? info.st_size : 0;
 }
 
@@ -51,8 +51,9 @@ Result<void> make_schema(Database& fleet, const std::string& path) {
     if (!version) return pass(version, path);
     if (*version == schema_version) return {};
     if (*version != 0)
-        return fail(Code::Conflict, path + ": its format is version " + std::to_string(*version) + ", this program knows " +
-                                        std::to_string(schema_version), "install the newer basmalin-coordinator again");
+        return fail(Code::Conflict,
+                    path + ": its format is version " + std::to_string(*version) + ", this program knows " + std::to_string(schema_version),
+                    "install the newer basmalin-coordinator again");
     return fleet.transaction([&]() -> Result<void> {
         if (auto made = fleet.execute(std::string(fleet_schema)); !made) return made;
         uint64_t epoch = 0;
@@ -103,10 +104,13 @@ Result<void> SqliteStore::prepare() {
     loader_ = std::move(*loader);
     return prepare_all(
         fleet_,
-        {{&sql_.insert_hot, "INSERT INTO hot(stream, seq, boot_no, first_ms, last_ms, received_ms, pending, bytes) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
-         {&sql_.upsert_stream, "INSERT INTO stream(id, node, mark, ranges) VALUES(?, ?, ?, ?) "
-                               "ON CONFLICT(id) DO UPDATE SET mark = excluded.mark, ranges = excluded.ranges"},
-         {&sql_.upsert_boot, "INSERT OR REPLACE INTO boot(stream, boot_no, known, offset_ms, error_ms, upper_ms, last_mono_ms) VALUES(?, ?, ?, ?, ?, ?, ?)"},
+        {{&sql_.insert_hot,
+          "INSERT INTO hot(stream, seq, boot_no, first_ms, last_ms, received_ms, pending, bytes) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
+         {&sql_.upsert_stream,
+          "INSERT INTO stream(id, node, mark, ranges) VALUES(?, ?, ?, ?) "
+          "ON CONFLICT(id) DO UPDATE SET mark = excluded.mark, ranges = excluded.ranges"},
+         {&sql_.upsert_boot,
+          "INSERT OR REPLACE INTO boot(stream, boot_no, known, offset_ms, error_ms, upper_ms, last_mono_ms) VALUES(?, ?, ?, ?, ?, ?, ?)"},
          {&sql_.delete_boot, "DELETE FROM boot WHERE stream = ? AND boot_no = ?"},
          {&sql_.insert_layout, "INSERT OR REPLACE INTO layout(stream, id, device, name, columns, series) VALUES(?, ?, ?, ?, ?, ?)"},
          {&sql_.count_streams, "SELECT count(*) FROM stream WHERE node = ?"},
@@ -116,23 +120,30 @@ Result<void> SqliteStore::prepare() {
          {&sql_.insert_series, "INSERT INTO series(device, quantity, unit, kind) VALUES(?, ?, ?, ?)"},
          {&sql_.count_devices, "SELECT count(*) FROM device WHERE node = ?"},
          {&sql_.count_series, "SELECT count(*) FROM device JOIN series ON series.device = device.id WHERE device.node = ?"},
-         {&sql_.insert_gap, "INSERT INTO gap(node, stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms) "
-                            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-         {&sql_.trim_gaps, "DELETE FROM gap WHERE node = ?1 AND id <= (SELECT id FROM gap WHERE node = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"},
-         {&sql_.insert_dead, "INSERT OR IGNORE INTO dead_letter(node, stream, digest, received_ms, reason, size, bytes) VALUES(?, ?, ?, ?, ?, ?, ?)"},
+         {&sql_.insert_gap,
+          "INSERT INTO gap(node, stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms) "
+          "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+         {&sql_.trim_gaps,
+          "DELETE FROM gap WHERE node = ?1 AND id <= (SELECT id FROM gap WHERE node = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"},
+         {&sql_.insert_dead,
+          "INSERT OR IGNORE INTO dead_letter(node, stream, digest, received_ms, reason, size, bytes) VALUES(?, ?, ?, ?, ?, ?, ?)"},
          {&sql_.trim_dead, "DELETE FROM dead_letter WHERE id = (SELECT min(id) FROM dead_letter)"},
-         {&sql_.pending_after, "SELECT id, seq, received_ms, bytes FROM hot WHERE stream = ? AND pending = 1 AND id > ? ORDER BY id LIMIT ?"},
+         {&sql_.pending_after,
+          "SELECT id, seq, received_ms, bytes FROM hot WHERE stream = ? AND pending = 1 AND id > ? ORDER BY id LIMIT ?"},
          {&sql_.settle_hot, "UPDATE hot SET pending = 0, first_ms = ?, last_ms = ?, boot_no = ? WHERE id = ?"},
          {&sql_.delete_hot, "DELETE FROM hot WHERE id = ?"},
          {&sql_.next_stream, "SELECT min(stream) FROM hot WHERE stream >= ?"},
          {&sql_.next_boot, "SELECT min(boot_no) FROM hot WHERE stream = ? AND boot_no > ?"},
-         {&sql_.boot_batches, "SELECT id, seq, received_ms, bytes FROM hot INDEXED BY hot_by_time WHERE stream = ? AND boot_no = ? "
-                              "AND received_ms < ? AND pending = 0 ORDER BY first_ms LIMIT ?"},
-         {&sql_.upsert_latest, "INSERT INTO latest(series, time_ms, estimated, value) VALUES(?, ?, ?, ?) ON CONFLICT(series) DO UPDATE "
-                               "SET time_ms = excluded.time_ms, estimated = excluded.estimated, value = excluded.value "
-                               "WHERE excluded.time_ms >= latest.time_ms"},
-         {&sql_.names_of_series, "SELECT device.id, device.node, device.name, series.quantity, series.unit, series.kind FROM series "
-                                 "JOIN device ON device.id = series.device WHERE series.id = ?"}});
+         {&sql_.boot_batches,
+          "SELECT id, seq, received_ms, bytes FROM hot INDEXED BY hot_by_time WHERE stream = ? AND boot_no = ? "
+          "AND received_ms < ? AND pending = 0 ORDER BY first_ms LIMIT ?"},
+         {&sql_.upsert_latest,
+          "INSERT INTO latest(series, time_ms, estimated, value) VALUES(?, ?, ?, ?) ON CONFLICT(series) DO UPDATE "
+          "SET time_ms = excluded.time_ms, estimated = excluded.estimated, value = excluded.value "
+          "WHERE excluded.time_ms >= latest.time_ms"},
+         {&sql_.names_of_series,
+          "SELECT device.id, device.node, device.name, series.quantity, series.unit, series.kind FROM series "
+          "JOIN device ON device.id = series.device WHERE series.id = ?"}});
 }
 
 Result<void> SqliteStore::count() {

@@ -1,8 +1,7 @@
-#include "coordinator/store/sqlite_reader.h"
-
 #include <algorithm>
 
 #include "coordinator/store/calendar.h"
+#include "coordinator/store/sqlite_reader.h"
 #include "coordinator/store/sqlite_store.h"
 
 namespace basmalin::coordinator {
@@ -38,10 +37,10 @@ Result<std::unique_ptr<StoreReader>> open_sqlite_reader(const StoreOptions& opti
     if (!hot) return pass(hot, "open a reader");
     reader->hot_ = std::move(*hot);
     auto prepared = prepare_all(
-        reader->fleet_,
-        {{&reader->gaps_, "SELECT stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms FROM gap "
+        reader->fleet_, {{&reader->gaps_,
+                          "SELECT stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms FROM gap "
                           "WHERE node = ? ORDER BY id DESC LIMIT ?"},
-         {&reader->dead_letters_, "SELECT id, node, received_ms, reason, size FROM dead_letter ORDER BY id DESC LIMIT ?"}});
+                         {&reader->dead_letters_, "SELECT id, node, received_ms, reason, size FROM dead_letter ORDER BY id DESC LIMIT ?"}});
     if (!prepared) return pass(prepared, "open a reader");
     return std::unique_ptr<StoreReader>(std::move(reader));
 }
@@ -119,8 +118,8 @@ Result<std::optional<int64_t>> SqliteReader::next_day(const std::vector<WantedSe
     return next;
 }
 
-Result<void> SqliteReader::read_day(const std::vector<WantedSeries>& wanted, int64_t day, int64_t from_ms, int64_t to_ms, PointColumns& columns,
-                                    const Deadline& deadline) {
+Result<void> SqliteReader::read_day(const std::vector<WantedSeries>& wanted, int64_t day, int64_t from_ms, int64_t to_ms,
+                                    PointColumns& columns, const Deadline& deadline) {
     if (auto read = history_.read_day(wanted, day, from_ms, to_ms, columns, deadline); !read) return read;
     return hot_.read(from_ms, to_ms, [&](const HotRef& batch) { return moved(batch, day); }, columns, deadline);
 }

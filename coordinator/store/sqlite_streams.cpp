@@ -100,12 +100,10 @@ Result<StreamLoader> StreamLoader::prepare(Database& fleet) {
         return {};
     };
     if (auto r = prepare(loader.stream_, "SELECT node, mark, ranges FROM stream WHERE id = ?"); !r) return pass(r);
-    if (auto r = prepare(loader.boots_, "SELECT boot_no, known, offset_ms, error_ms, upper_ms, last_mono_ms FROM boot WHERE stream = ?"); !r)
-        return pass(r);
-    if (auto r = prepare(loader.layouts_,
-                         "SELECT id, device, name, columns, series FROM layout WHERE stream = ?");
+    if (auto r = prepare(loader.boots_, "SELECT boot_no, known, offset_ms, error_ms, upper_ms, last_mono_ms FROM boot WHERE stream = ?");
         !r)
         return pass(r);
+    if (auto r = prepare(loader.layouts_, "SELECT id, device, name, columns, series FROM layout WHERE stream = ?"); !r) return pass(r);
     if (auto r = prepare(loader.pending_, "SELECT count(*) FROM hot WHERE stream = ? AND pending = 1"); !r) return pass(r);
     return loader;
 }

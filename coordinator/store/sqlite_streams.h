@@ -27,15 +27,15 @@ struct StreamState {
     SeqSet marks;
     BootClock clock;
     std::unordered_map<uint32_t, KnownLayout> layouts;
-    int64_t pending = 0;        // hot batches whose layouts are not known yet
+    int64_t pending = 0;  // hot batches whose layouts are not known yet
 
     // The writer's bookkeeping.
-    bool changed = false;                 // marks differ from the row
-    std::set<uint32_t> changed_boots;     // boots that differ from their rows
-    bool future_told = false;             // an event said that its clock runs ahead
-    bool budget_told = false;             // an event said that its series budget is used up
-    int64_t asked_ms = 0;                 // when definitions were last asked for
-    uint64_t used = 0;                    // of the commit that used it last
+    bool changed = false;              // marks differ from the row
+    std::set<uint32_t> changed_boots;  // boots that differ from their rows
+    bool future_told = false;          // an event said that its clock runs ahead
+    bool budget_told = false;          // an event said that its series budget is used up
+    int64_t asked_ms = 0;              // when definitions were last asked for
+    uint64_t used = 0;                 // of the commit that used it last
 
     const Layout* layout(uint32_t id) const {
         const auto at = layouts.find(id);

@@ -29,10 +29,10 @@ namespace basmalin::coordinator {
 
 struct StoreOptions {
     std::string folder = "/var/lib/basmalin-coordinator";
-    Duration raw_keep = hours(24 * 400);          // history files older than this are unlinked
+    Duration raw_keep = hours(24 * 400);  // history files older than this are unlinked
     Duration rollup_keep = hours(24 * 3650);
-    Duration compact_after = hours(1);            // hot batches older than this move to history
-    Duration unsynced_hold = hours(24 * 7);       // batches of a boot without known time wait this long in hot
+    Duration compact_after = hours(1);       // hot batches older than this move to history
+    Duration unsynced_hold = hours(24 * 7);  // batches of a boot without known time wait this long in hot
     int64_t series_per_node_max = 5000;
     int64_t devices_per_node_max = 1000;
     int64_t ranges_per_stream_max = 1024;
@@ -52,11 +52,11 @@ struct SeriesInfo {
 };
 
 struct IncomingBatch {
-    std::string node;                 // from the topic, which the broker's ACL ties to the certificate
+    std::string node;  // from the topic, which the broker's ACL ties to the certificate
     uint64_t stream = 0;
     Lane lane = Lane::Live;
     std::shared_ptr<const std::vector<BootOffset>> boots;
-    std::string bytes;                // of the batch
+    std::string bytes;  // of the batch
     WallTime received;
 };
 
@@ -78,16 +78,16 @@ struct GapRecord {
 };
 
 struct CommitResult {
-    std::vector<Outcome> outcomes;             // of each batch given, in order
+    std::vector<Outcome> outcomes;  // of each batch given, in order
     std::vector<SeriesInfo> new_series;
     std::vector<Latest> latest;
     std::vector<GapRecord> gaps;
-    std::vector<std::string> events;           // sentences for the operator, "node g1: …"
+    std::vector<std::string> events;  // sentences for the operator, "node g1: …"
     struct NodeAck {
         std::string node;
         Ack ack;
     };
-    std::vector<NodeAck> acks;                 // one for each stream touched
+    std::vector<NodeAck> acks;  // one for each stream touched
     uint64_t readings_stored = 0;
     uint64_t bytes_stored = 0;
 };
@@ -99,7 +99,7 @@ struct NodeRecord {
 };
 
 struct StoreStats {
-    int64_t fleet_bytes = 0;      // fleet.db with its WAL
+    int64_t fleet_bytes = 0;  // fleet.db with its WAL
     int64_t wal_bytes = 0;
     int64_t history_bytes = 0;
     int64_t hot_batches = 0;
@@ -107,8 +107,8 @@ struct StoreStats {
     int64_t dead_letters = 0;
     int64_t chunks = 0;
     int64_t series = 0;
-    WallTime oldest_hot;          // received; 0 if none
-    int64_t dirty_days = 0;       // (device, day) pairs in more than one part
+    WallTime oldest_hot;     // received; 0 if none
+    int64_t dirty_days = 0;  // (device, day) pairs in more than one part
 };
 
 class StoreReader;

@@ -57,9 +57,9 @@ TEST(BootClock, EstimatesByTheQuickestDelivery) {
 TEST(BootClock, ABootThatNeverSyncedLiesBetweenTheBootsAroundIt) {
     BootClock clock;
     clock.hear_synced(1, 1'000'000, 0);
-    clock.hear_batch(1, MonoTime{100'000}, WallTime{1'100'100});   // ended at 1,100,000 at the earliest
-    clock.hear_batch(2, MonoTime{50'000}, WallTime{9'000'000});    // came with the backlog, much later
-    clock.hear_synced(3, 1'400'000, 0);                            // began at 1,400,000
+    clock.hear_batch(1, MonoTime{100'000}, WallTime{1'100'100});  // ended at 1,100,000 at the earliest
+    clock.hear_batch(2, MonoTime{50'000}, WallTime{9'000'000});   // came with the backlog, much later
+    clock.hear_synced(3, 1'400'000, 0);                           // began at 1,400,000
     const Timing timing = clock.timing(2, MonoTime{50'000}, WallTime{9'000'000});
     EXPECT_EQ(timing.offset_ms, 1'350'000);
     EXPECT_EQ(timing.error_ms, 250'000);

@@ -71,9 +71,11 @@ std::vector<ChunkTable> tables_of(uint64_t seed) {
             ColumnValues values = empty_values(static_cast<ValueKind>(random() % 3));
             const bool odd = random() % 2 != 0;
             for (size_t i = 0; i < rows; ++i) {
-                if (auto* numbers = std::get_if<Numbers>(&values)) numbers->push_back(odd ? number_of(random) : 20 + static_cast<double>(random() % 50) / 10);
+                if (auto* numbers = std::get_if<Numbers>(&values))
+                    numbers->push_back(odd ? number_of(random) : 20 + static_cast<double>(random() % 50) / 10);
                 if (auto* flags = std::get_if<Booleans>(&values)) flags->push_back(static_cast<uint8_t>(random() % 2));
-                if (auto* texts = std::get_if<Texts>(&values)) texts->push_back(std::string(random() % 5, static_cast<char>('a' + random() % 26)));
+                if (auto* texts = std::get_if<Texts>(&values))
+                    texts->push_back(std::string(random() % 5, static_cast<char>('a' + random() % 26)));
             }
             table.columns.push_back({static_cast<SeriesId>(random() % 100'000 + 1), std::move(values)});
         }

@@ -27,7 +27,8 @@ IncomingBatch batch_of(const Gateway& like, uint64_t seq, Lines* expected) {
     if (!store) _exit(2);
     const auto marks = (*store)->marks(gateway.node, {gateway.stream});
     for (uint64_t seq = marks.empty() ? 1 : marks[0].mark + 1;; seq += 3) {
-        const auto done = (*store)->commit({batch_of(gateway, seq, nullptr), batch_of(gateway, seq + 1, nullptr), batch_of(gateway, seq + 2, nullptr)});
+        const auto done =
+            (*store)->commit({batch_of(gateway, seq, nullptr), batch_of(gateway, seq + 1, nullptr), batch_of(gateway, seq + 2, nullptr)});
         if (!done) _exit(3);
         const uint64_t mark = done->acks[0].ack.mark;
         if (write(tell, &mark, sizeof mark) != sizeof mark) _exit(4);
@@ -53,9 +54,11 @@ TEST_F(StoreCrash, AKilledProcessLosesNothingAckedAndDoublesNothing) {
         close(ends[1]);
         // Killed after a random number of acks and then at any moment of the next commit or maintenance.
         uint64_t mark = 0;
-        for (uint64_t acks = random() % 12 + 1; acks > 0 && read(ends[0], &mark, sizeof mark) == sizeof mark; --acks) acked = std::max(acked, mark);
+        for (uint64_t acks = random() % 12 + 1; acks > 0 && read(ends[0], &mark, sizeof mark) == sizeof mark; --acks)
+            acked = std::max(acked, mark);
         const auto until = SystemClock().mono() + milliseconds(static_cast<int64_t>(random() % 20));
-        while (SystemClock().mono() < until) {}
+        while (SystemClock().mono() < until) {
+        }
         kill(child, SIGKILL);
         int status = 0;
         ASSERT_EQ(waitpid(child, &status, 0), child);

@@ -19,8 +19,10 @@ class StoreHistory : public StoreTest {
         if (rows.layout != 1) return;
         for (size_t c = 0; c < 2; ++c)
             for (size_t i = 0; i < rows.times_ms.size(); ++i)
-                model.hours[{gateway.node + "/bed1/" + (c == 0 ? "temperature" : "moisture"),
-                             floor_divide(rows.times_ms[i] + gateway.offset_ms, hour_ms)}].push_back(std::get<Numbers>(rows.columns[c])[i]);
+                model
+                    .hours[{gateway.node + "/bed1/" + (c == 0 ? "temperature" : "moisture"),
+                            floor_divide(rows.times_ms[i] + gateway.offset_ms, hour_ms)}]
+                    .push_back(std::get<Numbers>(rows.columns[c])[i]);
     }
     void live(uint64_t seed, int rounds);
 };
@@ -123,7 +125,8 @@ void StoreHistory::live(uint64_t seed, int rounds) {
         }
         if (estimated > 0) return;
         for (const auto& [id, name] : names()) {
-            auto buckets = (*store->reader())->buckets({{id}, WallTime{noon_ms - 1000 * hour_ms}, WallTime{now + 1000 * hour_ms}}, hours(1));
+            auto buckets =
+                (*store->reader())->buckets({{id}, WallTime{noon_ms - 1000 * hour_ms}, WallTime{now + 1000 * hour_ms}}, hours(1));
             ASSERT_TRUE(buckets) << buckets.error().message();
             size_t found = 0;
             for (const Bucket& bucket : *buckets) {

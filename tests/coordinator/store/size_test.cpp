@@ -16,9 +16,12 @@ class StoreSize : public StoreTest {
     // Six quantities of 20 devices, one row about every 31 s, for two days: slow walks seen through coarse sensors.
     void seal_garden(std::vector<IncomingBatch>& batches) {
         std::mt19937_64 random(42);
-        const std::vector<Column> columns = {{"case_temperature", "Cel", ValueKind::Number, 2}, {"battery_voltage", "V", ValueKind::Number, 2},
-                                             {"humidity", "%", ValueKind::Number, 2},           {"temperature", "Cel", ValueKind::Number, 2},
-                                             {"par", "1", ValueKind::Number, 0},                {"tsr", "1", ValueKind::Number, 0}};
+        const std::vector<Column> columns = {{"case_temperature", "Cel", ValueKind::Number, 2},
+                                             {"battery_voltage", "V", ValueKind::Number, 2},
+                                             {"humidity", "%", ValueKind::Number, 2},
+                                             {"temperature", "Cel", ValueKind::Number, 2},
+                                             {"par", "1", ValueKind::Number, 0},
+                                             {"tsr", "1", ValueKind::Number, 0}};
         const double steps[] = {0.98, 0.01, 0.03, 0.02, 1, 1};
         for (uint32_t device = 1; device <= 20; ++device) {
             Gateway gateway;
@@ -90,7 +93,8 @@ class StoreSize : public StoreTest {
     }
     void measure(const std::vector<IncomingBatch>& batches) {
         for (size_t at = 0; at < batches.size(); at += 64)
-            commit({batches.begin() + static_cast<ptrdiff_t>(at), batches.begin() + static_cast<ptrdiff_t>(std::min(at + 64, batches.size()))});
+            commit({batches.begin() + static_cast<ptrdiff_t>(at),
+                    batches.begin() + static_cast<ptrdiff_t>(std::min(at + 64, batches.size()))});
         const int64_t hot = stats().hot_bytes;
         maintain(after_ms_ + hours(24 * 8).ms);
         EXPECT_EQ(stats().hot_batches, 0);
@@ -103,8 +107,8 @@ class StoreSize : public StoreTest {
             file += *(*history)->db.integer("PRAGMA page_count") * 4096 - *(*history)->db.integer("PRAGMA freelist_count") * 4096;
         }
         const auto each = [&](int64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(readings_); };
-        std::cout << "bytes a reading: hot " << each(hot) << ", chunks " << each(chunks) << ", rollups " << each(rollups) << ", files without free pages "
-                  << each(file) << " (" << readings_ << " readings)\n";
+        std::cout << "bytes a reading: hot " << each(hot) << ", chunks " << each(chunks) << ", rollups " << each(rollups)
+                  << ", files without free pages " << each(file) << " (" << readings_ << " readings)\n";
         RecordProperty("chunk_bytes_per_reading", std::to_string(each(chunks)));
         EXPECT_LE(each(chunks), 1.0);
     }

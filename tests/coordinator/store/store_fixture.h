@@ -101,9 +101,12 @@ struct Gateway {
             const std::string series = node + "/" + layout->device + "/" + layout->columns[c].quantity;
             for (size_t i = 0; i < rows.times_ms.size(); ++i) {
                 Value value;
-                if (c == 0 && rows.layout == 2) value = std::get<Booleans>(rows.columns[c])[i] != 0;
-                else if (rows.layout == 2) value = std::get<Texts>(rows.columns[c])[i];
-                else value = std::get<Numbers>(rows.columns[c])[i];
+                if (c == 0 && rows.layout == 2)
+                    value = std::get<Booleans>(rows.columns[c])[i] != 0;
+                else if (rows.layout == 2)
+                    value = std::get<Texts>(rows.columns[c])[i];
+                else
+                    value = std::get<Numbers>(rows.columns[c])[i];
                 lines.insert(line(series, rows.times_ms[i] + offset, value, estimated));
             }
         }
