@@ -150,6 +150,7 @@ class Agent {
     bool ready_ = false;
     bool ending_ = false;
     bool tending_ = false;
+    bool devices_armed_ = false;
 
     BufferShell buffers_;
     Uplink uplink_;
@@ -160,6 +161,7 @@ class Agent {
     Timer tend_timer_;
     Timer probe_timer_;
     Timer watch_timer_;
+    Timer devices_timer_;
     Timer end_timer_;
     Worker prober_;
 };
@@ -255,6 +257,13 @@ void Agent::on_local_message(const LinkMessage& m) {
     }
     for (const std::string& event : output_.events) tell(event);
     arm_seal();
+    // A device that is new or changed shows within a second, not at the next probe.
+    if (output_.notes.empty() || devices_armed_) return;
+    devices_armed_ = true;
+    devices_timer_ = loop_.after(seconds(1), [this] {
+        devices_armed_ = false;
+        publish_devices(devices_->changed(clock_.mono(), now().wall));
+    });
 }
 
 // Asks for the earliest moment something is due; at once for what is due now.
