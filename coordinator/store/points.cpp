@@ -5,6 +5,7 @@
 #include <charconv>
 #include <numeric>
 #include <queue>
+#include <tuple>
 
 namespace basmalin::coordinator {
 namespace {
@@ -91,7 +92,7 @@ std::optional<std::vector<uint32_t>> order_of(const std::vector<int64_t>& times_
     if (std::is_sorted(times_ms.begin(), times_ms.end())) return std::nullopt;
     std::vector<uint32_t> order(times_ms.size());
     std::iota(order.begin(), order.end(), uint32_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return times_ms[a] < times_ms[b]; });
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return std::tie(times_ms[a], a) < std::tie(times_ms[b], b); });
     return order;
 }
 

@@ -59,7 +59,12 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
     if (!sweep_.running) {
         if (sweep_.begun && cutoff == sweep_.cutoff_ms) return false;
         sweep_ = {cutoff, true, true, std::numeric_limits<int64_t>::min(), -1};
-        if (auto expired = expire_pending(now); !expired) return expired;
+        auto expired = expire_pending(now);
+        if (!expired) return expired;
+        if (*expired) {  // there may be more: the sweep begins once there are none
+            sweep_.running = sweep_.begun = false;
+            return true;
+        }
     }
     Move move;
     move.now = now;

@@ -79,7 +79,8 @@ Result<DayOfChunks> read_day(HistoryFile& file, int64_t day, int64_t device, boo
 }  // namespace
 
 Result<bool> SqliteStore::maintain(WallTime now) {
-    for (const auto step : {&SqliteStore::resolve_step, &SqliteStore::compact_step, &SqliteStore::merge_step, &SqliteStore::retention_step,
+    // Retention first: on a full disk it is what makes room for the rest.
+    for (const auto step : {&SqliteStore::resolve_step, &SqliteStore::retention_step, &SqliteStore::compact_step, &SqliteStore::merge_step,
                             &SqliteStore::checkpoint_step}) {
         auto done = (this->*step)(now);
         if (!done) return pass(done, "maintain");
@@ -90,9 +91,10 @@ Result<bool> SqliteStore::maintain(WallTime now) {
 
 Result<bool> SqliteStore::resolve_step(WallTime) {
     if (resolving_.empty()) return false;
-    const auto [stream, after] = *resolving_.begin();
+    const uint64_t stream = resolving_.begin()->first;
+    const int64_t after = resolving_.begin()->second;
     Commit work;
-    auto done = fleet_.transaction([&, stream = stream, after = after]() -> Result<void> {
+    auto done = fleet_.transaction([&]() -> Result<void> {
         auto state = cached(stream);
         if (!state) return pass(state);
         return resolve_pending(work, stream, **state, after);
