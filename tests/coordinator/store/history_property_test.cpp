@@ -159,10 +159,10 @@ void StoreHistory::live(uint64_t seed, int rounds) {
 TEST_F(StoreHistory, EveryReadingIsThereExactlyOnceWhateverHappens) {
     for (uint64_t seed = 1; seed <= 25 && !HasFailure(); ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
+        std::filesystem::remove_all(options.folder);
         options.folder = ::testing::TempDir() + "store-" + to_hex(random_u64());
         open();
         live(seed, 25);
-        std::filesystem::remove_all(options.folder);
     }
 }
 
