@@ -1,5 +1,7 @@
 #include "coordinator/cli/commands.h"
 
+#include <algorithm>
+
 #include "coordinator/cli/table.h"
 
 namespace basmalin::coordinator {
@@ -78,19 +80,21 @@ Result<void> show_gardens(Client& client, const Terminal& terminal) {
 }
 
 Result<void> show_nodes(Client& client, const Terminal& terminal, const ListFilter& filter) {
-    Table table({"node", "garden", "presence", "last seen", "agent", "devices", "buffer", "lost readings"});
+    Table table({"node", "garden", "presence", "last seen", "agent", "devices", "waiting", "lost readings"});
     return show_list(
         client, terminal, "/api/nodes", parameters_of(filter, "presence"), std::move(table),
         [&](const Json& node) -> std::vector<Cell> {
             const int64_t lost = node["gaps_total"].as_int();
-            const Json& waiting = node["health"]["values"]["buffer_readings"];
+            const Json& values = node["health"]["values"];  // as of its last report: batches sealed and not acknowledged
+            const bool told = values["sealed_seq"].is_number();
+            const int64_t waiting = std::max<int64_t>(0, static_cast<int64_t>(values["sealed_seq"].as_double() - values["acked_seq"].as_double()));
             return {{node["id"].as_string()},
                     {node["garden"].as_string()},
                     state_cell(node["presence"]),
                     {ago(node["last_seen"].as_string(), terminal.clock->wall())},
                     {node["agent_version"].as_string()},
                     {node["devices"].is_array() ? std::to_string(node["devices"].as_array().size()) : std::to_string(node["devices"].as_int())},
-                    {waiting.is_number() ? waiting.dump() : "–"},
+                    {told ? std::to_string(waiting) + (waiting == 1 ? " batch" : " batches") : "–"},
                     {std::to_string(lost), lost > 0 ? Shade::Warn : Shade::Plain}};
         },
         "No gateway yet: one appears here when its agent first connects.");

@@ -101,9 +101,11 @@ Result<void> show_readings(Client& client, const Terminal& terminal, const Readi
         return {};
     }
     const bool steps = !request.step.empty();
+    bool estimated = false;
     Table table(steps ? std::vector<std::string>{"time (UTC)", "device", "quantity", "min", "mean", "max", "readings"}
                       : std::vector<std::string>{"time (UTC)", "device", "quantity", "value"});
     auto done = client.each_item("/api/readings", *parameters, [&](const Json& reading) {
+        estimated = estimated || reading["estimated"].as_bool();
         if (terminal.json)
             terminal.write(reading.dump() + "\n");
         else
@@ -112,6 +114,7 @@ Result<void> show_readings(Client& client, const Terminal& terminal, const Readi
     });
     if (!done) return done;
     if (!terminal.json) terminal.write(table.empty() ? "No reading in that time; ask for more with --since 24h.\n" : table.text(terminal.colours));
+    if (estimated && !terminal.json) terminal.write("~ estimated: the gateway's clock was not synchronised\n");
     return {};
 }
 

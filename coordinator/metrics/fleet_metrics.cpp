@@ -33,7 +33,7 @@ constexpr std::array shown_values = {
     Shown{"temperature_celsius", "basmalin_node_temperature_celsius", "Temperature of the processor."},
     Shown{"uptime_seconds", "basmalin_node_uptime_seconds", "Time since the node's start."},
     Shown{"wifi_signal_dbm", "basmalin_node_wifi_signal_dbm", "Strength of the wireless link in dBm."},
-    Shown{"buffer_readings", "basmalin_node_buffer_readings", "Readings that wait for the coordinator."},
+    Shown{"buffer_readings", "basmalin_node_buffer_readings", "Readings in the node's buffer, delivered ones of its grace included."},
     Shown{"buffer_bytes", "basmalin_node_buffer_bytes", "Size of the node's buffer."},
     Shown{"buffer_oldest_seconds", "basmalin_node_buffer_oldest_seconds", "Age of the oldest reading that waits."},
     Shown{"agent_rss_bytes", "basmalin_node_agent_resident_memory_bytes", "Memory of the agent."},

@@ -140,6 +140,11 @@ class Gateway:
                 return float(line.rsplit(" ", 1)[1])
         return None
 
+    def export_buffer(self):
+        """Every reading in the buffer's file, as CSV; the agent must not run."""
+        command = [BIN / "basmalin-agent", "buffer", "export", self.folder / "state/buffer.db"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
     def device(self):
         """A client for what the garden's devices publish, connected to the gateway's own broker."""
         return Device(self.port)

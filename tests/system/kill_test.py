@@ -1,5 +1,7 @@
 """SIGKILL of each program under load: nothing that was sealed is lost, and nothing is stored twice."""
 import collections
+import csv
+import io
 import threading
 import time
 import unittest
@@ -13,19 +15,19 @@ class Load:
     def __init__(self, gateway, per_second=400):
         self.device = gateway.device()
         self.taken = []
+        self.tried = 0
         self.pause = 1 / per_second
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
-        n = 0
         while not self.stopping.is_set():
-            n += 1
+            self.tried += 1
             try:
-                self.device.publish("load/sensor/count/state", str(n))
-                self.taken.append(n)
+                self.device.publish("load/sensor/count/state", str(self.tried))
+                self.taken.append(self.tried)
             except (AssertionError, ValueError, RuntimeError):
-                pass  # the broker is away: this reading never entered the system
+                pass  # the broker is away: the device's client may still deliver it later, and nobody promised to
             time.sleep(self.pause)
 
     def __enter__(self):
@@ -66,7 +68,7 @@ class Kill(unittest.TestCase):
                 wait_for("everything sealed is acknowledged", lambda: g1.metric("basmalin_agent_unacked_batches") == 0, 90)
             counts = stored(fleet)
             self.assertEqual([n for n, times in counts.items() if times > 1], [], "stored twice")
-            self.assertLessEqual(set(counts), set(load.taken) | {newest + 1}, "stored, but never published")
+            self.assertLessEqual(set(counts), set(range(1, load.tried + 1)), "stored, but never published")
             batches = {name: fleet.metric(f"basmalin_batches_{name}") for name in ("received_total", "total")}
             self.assertEqual(batches["received_total"], batches["total"])
             return load.taken, counts
@@ -88,21 +90,21 @@ class Kill(unittest.TestCase):
         self.assert_all(*self.run_with(disturb))
 
     def test_the_agent_is_killed(self):
-        """What is lost is only what had not been sealed (200 ms here) or was published while no agent listened."""
-        windows = []
+        """What its buffer held at each kill is all there. What is lost was not sealed yet (200 ms here), or nobody listened."""
+        sealed = set()
 
         def disturb(_, g1):
-            sealed = g1.metric("basmalin_agent_sealed_readings_total")
             g1.agent.kill9()
+            rows = csv.DictReader(io.StringIO(g1.export_buffer()))
+            sealed.update(int(row["value"]) for row in rows if row["device"] == "load")
             g1.agent.start()
             wait_for("the agent listens", g1.listening)
-            windows.append(sealed)
         taken, counts = self.run_with(disturb)
+        self.assertGreater(len(sealed), 100)
+        self.assertEqual(sorted(sealed - set(counts)), [], "sealed, and lost")
         missing = sorted(set(taken) - set(counts))
         runs = [n for i, n in enumerate(missing) if i == 0 or n != missing[i - 1] + 1]
-        self.assertLessEqual(len(runs), 2 * len(windows), f"readings are missing elsewhere than around the kills: {missing}")
-        self.assertTrue(all(sealed is not None and sealed > 0 for sealed in windows))
-        self.assertGreaterEqual(len(counts), 50 + 4 * 100, "hardly anything came home")
+        self.assertLessEqual(len(runs), 2 * 4, f"readings are missing elsewhere than around the kills: {missing}")
 
     def test_the_gateways_broker_is_killed(self):
         """Its queue in memory is not ours to save; what the agent received is all there."""
