@@ -335,6 +335,12 @@ void Agent::on_probed(NodeHealth probed) {
     // The first word on this machine goes home at once; later ones wait for company, and give way to the garden's readings.
     const bool first = !probed_;
     probed_ = true;
+    DeviceNote self;
+    self.device = "node";
+    self.seen = true;
+    self.firmware_version = BASMALIN_VERSION;
+    self.dialect = "agent";
+    devices_->on_note(self, at);
     if (const auto sample = reporter_->sample()) batcher_.add(*sample, first ? Priority::Normal : Priority::Low, at);
     if (first) seal_due(true);
     publish_devices(devices_->changed(at, now().wall));

@@ -22,10 +22,10 @@ Result<void> show_status(Client& client, const Terminal& terminal);
 Result<void> show_gardens(Client& client, const Terminal& terminal);
 
 struct ListFilter {
-    std::string garden;
-    std::string node;
-    std::string device;
-    std::string state;  // of a device, or the presence of a node
+    std::string garden = {};
+    std::string node = {};
+    std::string device = {};
+    std::string state = {};  // of a device, or the presence of a node
 };
 Result<void> show_nodes(Client& client, const Terminal& terminal, const ListFilter& filter);
 Result<void> show_devices(Client& client, const Terminal& terminal, const ListFilter& filter);
@@ -33,10 +33,10 @@ Result<void> show_series(Client& client, const Terminal& terminal, const ListFil
 Result<void> show_gaps(Client& client, const Terminal& terminal, const std::string& node);
 
 struct ReadingsRequest {
-    std::string what;          // "NODE", "NODE/DEVICE" or "NODE/DEVICE/QUANTITY"
+    std::string what = {};          // "NODE", "NODE/DEVICE" or "NODE/DEVICE/QUANTITY"
     std::string since = "1h";  // "10m" "24h" "7d", or a time
-    std::string until;         // empty: now
-    std::string step;          // empty: every reading
+    std::string until = {};         // empty: now
+    std::string step = {};          // empty: every reading
     bool csv = false;
     bool follow = false;
     std::function<bool()> go_on = [] { return true; };      // asked between two looks
