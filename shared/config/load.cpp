@@ -123,13 +123,13 @@ std::string Schema::Impl::Loading::suggestion(const std::string& above, const st
     if (const std::string meant = config::nearest(key, here); !meant.empty()) return "did you mean " + join_path(above, meant) + "?";
     for (const Setting& setting : schema_.settings)
         if (setting.key == key) return "did you mean " + setting.path() + "?";
-    std::vector<std::string> sections;
-    for (const Section& section : schema_.sections)
-        if (!section.name.empty()) sections.push_back(section.name);
-    for (const Table& table : schema_.tables) sections.push_back(table.name);
-    if (const std::string meant = config::nearest(join_path(above, key), sections); !meant.empty()) return "did you mean [" + meant + "]?";
+    std::vector<std::string> headings;
+    for (const Section& one : schema_.sections)
+        if (!one.name.empty()) headings.push_back(one.name);
+    for (const Table& table : schema_.tables) headings.push_back(table.name);
+    if (const std::string meant = config::nearest(join_path(above, key), headings); !meant.empty()) return "did you mean [" + meant + "]?";
     std::string known;
-    for (const std::string& one : above.empty() && here.empty() ? sections : here) known += (known.empty() ? "" : ", ") + one;
+    for (const std::string& one : above.empty() && here.empty() ? headings : here) known += (known.empty() ? "" : ", ") + one;
     if (known.empty()) return "nothing is known here";
     return known.size() <= 200 ? "known here: " + known : "see --help for what is known";
 }
@@ -139,29 +139,30 @@ void Schema::Impl::Loading::unknown(const std::string& above, const std::string&
         ++count_;
         return;
     }
-    const bool section = std::holds_alternative<Node::Table>(node.value);
-    problem(node.line, join_path(above, shown(key)), std::string(section ? "no such section; " : "no such setting; ") + suggestion(above, key));
+    const bool is_table = std::holds_alternative<Node::Table>(node.value);
+    problem(node.line, join_path(above, shown(key)), std::string(is_table ? "no such section; " : "no such setting; ") + suggestion(above, key));
 }
 
 void Schema::Impl::Loading::override_one(const std::string& text) {
+    if (!is_utf8(text)) return problem(0, "a setting", "no valid UTF-8");
     const size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0)
-        return problem(0, config::describe(Node{text, 0}), "write section.key=value");
+    if (equals == std::string::npos || equals == 0) return problem(0, config::describe(Node{text, 0}), "write section.key=value");
     const std::string path = text.substr(0, equals);
     const std::string value = text.substr(equals + 1);
     const Setting* setting = schema_.find(path);
     if (setting == nullptr) {
+        if (!is_name(path)) return problem(0, config::describe(Node{path, 0}), "no such setting; write section.key=value");
         if (schema_.find_table(path) != nullptr) return problem(0, path, "rows can be given only in the file");
         const size_t dot = path.rfind('.');
         const std::string above = dot == std::string::npos ? "" : path.substr(0, dot);
         const std::string key = dot == std::string::npos ? path : path.substr(dot + 1);
-        return problem(0, is_utf8(path) && path.size() <= 100 ? path : "a name", "no such setting; " + suggestion(above, key));
+        return problem(0, path, "no such setting; " + suggestion(above, key));
     }
     auto toml = config::parse_toml("x = " + value, "override");
     const auto* top = toml ? std::get_if<Node::Table>(&toml->value) : nullptr;
     Node bare{value, 0};
     if (top == nullptr || top->size() != 1) return take(*setting, bare);
-    Node typed = top->front().second;
+    Node typed = top->front().node;
     typed.line = 0;
     if (setting->parse(typed)) return take(*setting, typed);
     // The wrong type as TOML (a node named 12), unless the text is wrong too: then the error is about what was written.

@@ -17,11 +17,16 @@
 namespace basmalin::config {
 
 struct Node {
+    struct Member;
     using Array = std::vector<Node>;
-    using Table = std::vector<std::pair<std::string, Node>>;  // in the order of the file
+    using Table = std::vector<Member>;  // in the order of the file
     struct Moment {};                                         // a date or a time: no setting takes one
     std::variant<std::string, int64_t, double, bool, Array, Table, Moment> value;
     int64_t line = 0;  // 0: from no file
+};
+struct Node::Member {
+    std::string key;
+    Node node;
 };
 
 // The top table. An error says `name:line: what`.

@@ -33,6 +33,8 @@ void load(std::string_view text) {
     Schema schema;
     declare(schema, fields);
     auto loaded = schema.load_text(text, "f");
+    auto overridden = schema.load_text("", "f", {std::string(text), "node=" + std::string(text), "a.topics=" + std::string(text)});
+    if (!overridden) loaded = std::move(overridden);
     if (loaded) return;
     EXPECT_FALSE(loaded.error().text.empty());
     EXPECT_TRUE(is_utf8(loaded.error().text)) << testing::PrintToString(loaded.error().text);
@@ -60,6 +62,28 @@ TEST(HostileConfig, DeepNestingIsRefused) {  // R5
     auto loaded = schema.load_text("[" + repeated("a.", 300'000) + "a]\n", "f");
     ASSERT_FALSE(loaded);
     EXPECT_EQ(loaded.error().text, "f:1: too many dots in one line");
+}
+
+TEST(HostileConfig, TextsHoldAnyCharacter) {  // R5
+    const auto loads = [](const std::string& text) {
+        Fields fields;
+        Schema schema;
+        declare(schema, fields);
+        auto loaded = schema.load_text(text, "f");
+        return loaded ? fields.node : loaded.error().text;
+    };
+    EXPECT_EQ(loads("# Süd\nnode = \"a\\\"ü\" # ü\n"), "a\"ü");
+    EXPECT_EQ(loads("node = 'ü\\' # ü\n"), "ü\\");
+    EXPECT_EQ(loads("node = \"\"\"\nü \"\"x\"\"\"\"\" # ü"), "ü \"\"x\"\"");
+    EXPECT_EQ(loads("node = '''ü ''x'''\n# '\n"), "ü ''x");
+    EXPECT_EQ(loads("node = \"\\u00fc\\U0001f331 ~7e ~~ ~ ~c3 🌱\""), "ü🌱 ~7e ~~ ~ ~c3 🌱");
+    EXPECT_EQ(loads("\xEF\xBB\xBFnode = '~'"), "~");
+    EXPECT_EQ(loads("'ü~' = 1"), "f:1: \"ü~\": no such setting; known here: node");
+    EXPECT_NE(loads("node = 'x'\nü = 1\n").find("f:2: "), std::string::npos);
+    EXPECT_NE(loads("node = 79-a\"\"\"ü").find("f:1: "), std::string::npos);
+    EXPECT_EQ(loads("node = \"\\u007e\""), "f:1: write ~ as it is, not as an escape");
+    EXPECT_EQ(loads("node = 'x'\n# \xff\n"), "f:2: no valid UTF-8; save the file as UTF-8");
+    EXPECT_EQ(loads("node = \"" + repeated(".", 100) + "\""), repeated(".", 100));
 }
 
 TEST(HostileConfig, TooLongAFileIsRefused) {  // R5
