@@ -143,4 +143,11 @@ Json dead_letter_json(const StoreReader::DeadLetter& letter) {
     return out;
 }
 
+Json event_json(const StoreReader::Event& event) {
+    Json out = Json::object();
+    out.set("id", event.id).set("node", event.node).set("received", time_json(event.received)).set("time", event.time);
+    out.set("text", event.text);
+    return out;
+}
+
 }  // namespace basmalin::coordinator

@@ -20,5 +20,6 @@ std::string_view device_state(const Device& device);  // "unknown" without a hea
 Json series_json(const Series& series);
 Json gap_json(const GapRecord& record);
 Json dead_letter_json(const StoreReader::DeadLetter& letter);
+Json event_json(const StoreReader::Event& event);
 
 }  // namespace basmalin::coordinator

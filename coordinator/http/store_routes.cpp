@@ -1,4 +1,4 @@
-// What was lost and what could not be understood, from the store: one piece a node, read on the stream worker.
+// What was lost, what nodes told and what could not be understood, from the store: one piece a node, read on the stream worker.
 #include "coordinator/http/documents.h"
 #include "coordinator/http/parts.h"
 
@@ -65,10 +65,25 @@ Result<HttpResponse> dead_letters(const Api::Parts& parts, const HttpRequest& re
     });
 }
 
+// Of a node that the fleet does not know (any more) too: an event may be the only thing that is left of it.
+Result<HttpResponse> events(const Api::Parts& parts, const HttpRequest& request) {
+    Parameters asked(request, parts.now());
+    const auto limit = static_cast<size_t>(asked.integer("limit", 1, list_max, list_default));
+    const std::string only = asked.text("node");
+    if (auto good = asked.done(); !good) return pass(good);
+    return stream_items(parts.reader, [only, limit](StoreReader& reader, Json::Array& items) -> Result<bool> {
+        const auto found = reader.events(only, limit);
+        if (!found) return std::unexpected(Error(found.error()).context("read events"));
+        for (const StoreReader::Event& event : *found) items.push_back(event_json(event));
+        return false;
+    });
+}
+
 }  // namespace
 
 void add_store_routes(Api::Parts& parts) {
     parts.get("/api/gaps", [&parts](const HttpRequest& request) { return gaps(parts, request); });
+    parts.get("/api/events", [&parts](const HttpRequest& request) { return events(parts, request); });
     parts.get("/api/dead-letters", [&parts](const HttpRequest& request) { return dead_letters(parts, request); });
 }
 

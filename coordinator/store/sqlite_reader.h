@@ -18,6 +18,7 @@ class SqliteReader final : public StoreReader {
     Result<std::vector<Bucket>> buckets(const ReadingQuery& query, Duration step) override;
     Result<std::vector<GapRecord>> gaps(const std::string& node, size_t limit) override;
     Result<std::vector<DeadLetter>> dead_letters(size_t limit) override;
+    Result<std::vector<Event>> events(const std::string& node, size_t limit) override;
 
   private:
     friend Result<std::unique_ptr<StoreReader>> open_sqlite_reader(const StoreOptions& options);
@@ -35,7 +36,7 @@ class SqliteReader final : public StoreReader {
     Database fleet_;
     HotReader hot_;
     HistoryReader history_;
-    Statement gaps_, dead_letters_;
+    Statement gaps_, dead_letters_, events_, events_of_node_;
 };
 
 }  // namespace basmalin::coordinator

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -38,6 +39,7 @@ class SqliteStore final : public Store {
     static Result<std::unique_ptr<SqliteStore>> open(const StoreOptions& options);
 
     Result<CommitResult> commit(const std::vector<IncomingBatch>& batches) override;
+    Result<CommitResult> give_up(const IncomingBatch& batch, const std::string& reason) override;
     uint64_t epoch() const override { return epoch_; }
     std::vector<Welcome::Stream> marks(const std::string& node, const std::vector<uint64_t>& streams) override;
     Result<void> note_boot(const std::string& node, uint64_t stream, const BootOffset& offset) override;
@@ -66,6 +68,8 @@ class SqliteStore final : public Store {
         std::unordered_map<SeriesId, size_t> latest_at;
         std::unordered_map<std::string, Counts> counts;  // of nodes that defined something
         std::set<uint64_t> asking;                       // streams that got a batch of unknown layout
+        std::set<std::string> told;                      // nodes that told an event
+        std::optional<std::string> condemned;            // why whatever comes is a dead letter
         int64_t hot_batches = 0;
         int64_t hot_bytes = 0;
         int64_t dead_letters = 0;
@@ -80,8 +84,12 @@ class SqliteStore final : public Store {
     Result<Outcome> take(Commit& work, const IncomingBatch& batch);
     Result<Outcome> take_known(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view);
     Result<Outcome> take_readings(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view);
+    Result<Outcome> take_event(Commit& work, const IncomingBatch& batch, const BatchView& view);
+    Result<void> trim_events(Commit& work);
+    Result<void> make_event_table();
     Result<Outcome> take_gaps(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view);
     Result<Outcome> bury(Commit& work, const IncomingBatch& batch, std::optional<uint64_t> seq, const std::string& reason);
+    Result<CommitResult> commit_all(Commit& work, std::span<const IncomingBatch> batches);
     Result<StreamState*> stream_for(Commit& work, const std::string& node, uint64_t stream);
     Result<StreamState*> cached(uint64_t stream);  // NotFound when there is none
     void touch(Commit& work, uint64_t stream, StreamState& state);
@@ -172,6 +180,7 @@ class SqliteStore final : public Store {
         Statement find_device, insert_device, find_series, insert_series, count_series, count_devices;
         Statement insert_gap, trim_gaps, insert_dead, trim_dead, pending_after, settle_hot, delete_hot;
         Statement next_stream, next_boot, boot_batches, upsert_latest, names_of_series;
+        Statement insert_event, trim_events_of_node, trim_events;
     } sql_;
 };
 

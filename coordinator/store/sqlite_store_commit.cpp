@@ -59,6 +59,16 @@ Value value_at(const ColumnValues& values, size_t row) {
 
 Result<CommitResult> SqliteStore::commit(const std::vector<IncomingBatch>& batches) {
     Commit work;
+    return commit_all(work, batches);
+}
+
+Result<CommitResult> SqliteStore::give_up(const IncomingBatch& batch, const std::string& reason) {
+    Commit work;
+    work.condemned = reason;
+    return commit_all(work, {&batch, 1});
+}
+
+Result<CommitResult> SqliteStore::commit_all(Commit& work, std::span<const IncomingBatch> batches) {
     work.number = ++commit_number_;
     work.result.outcomes.reserve(batches.size());
     auto done = fleet_.transaction([&]() -> Result<void> {
@@ -67,6 +77,7 @@ Result<CommitResult> SqliteStore::commit(const std::vector<IncomingBatch>& batch
             if (!outcome) return pass(outcome);
             work.result.outcomes.push_back(*outcome);
         }
+        if (auto trimmed = trim_events(work); !trimmed) return trimmed;
         return save_streams(work);
     });
     if (!done) {
@@ -182,11 +193,15 @@ Result<Outcome> SqliteStore::take_known(Commit& work, const IncomingBatch& batch
         return Outcome::Refused;
     }
     Result<Outcome> outcome = Outcome::Dead;
-    switch (view.header.kind) {
-        case BatchKind::Readings: outcome = take_readings(work, batch, state, view); break;
-        case BatchKind::Gaps: outcome = take_gaps(work, batch, state, view); break;
-        case BatchKind::Logs:
-        case BatchKind::Events: outcome = bury(work, batch, seq, "a batch of a kind that this version does not keep"); break;
+    if (work.condemned) {
+        outcome = bury(work, batch, seq, *work.condemned);
+    } else {
+        switch (view.header.kind) {
+            case BatchKind::Readings: outcome = take_readings(work, batch, state, view); break;
+            case BatchKind::Gaps: outcome = take_gaps(work, batch, state, view); break;
+            case BatchKind::Events: outcome = take_event(work, batch, view); break;
+            case BatchKind::Logs: outcome = bury(work, batch, seq, "a batch of logs, which this version does not keep"); break;
+        }
     }
     if (!outcome || *outcome == Outcome::Refused) return outcome;
     state.marks.insert(seq);

@@ -87,6 +87,7 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const StoreOptions& optio
         if (auto checked = store->fleet_.check(false); !checked) return corrupt(std::move(checked.error()).context(path));
     }
     if (auto made = make_schema(store->fleet_, path); !made) return corrupt(std::move(made.error()));
+    if (auto made = store->make_event_table(); !made) return corrupt(std::move(made.error()).context(path));
     if (auto prepared = store->prepare(); !prepared) return corrupt(std::move(prepared.error()).context(path));
     store->check_history();
     if (auto adopted = store->adopt_names(); !adopted) return corrupt(std::move(adopted.error()));
@@ -141,6 +142,10 @@ Result<void> SqliteStore::prepare() {
           "INSERT INTO latest(series, time_ms, estimated, value) VALUES(?, ?, ?, ?) ON CONFLICT(series) DO UPDATE "
           "SET time_ms = excluded.time_ms, estimated = excluded.estimated, value = excluded.value "
           "WHERE excluded.time_ms >= latest.time_ms"},
+         {&sql_.insert_event, "INSERT INTO event(node, received_ms, time, text) VALUES(?, ?, ?, ?)"},
+         {&sql_.trim_events_of_node,
+          "DELETE FROM event WHERE node = ?1 AND id <= (SELECT id FROM event WHERE node = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"},
+         {&sql_.trim_events, "DELETE FROM event WHERE id <= (SELECT id FROM event ORDER BY id DESC LIMIT 1 OFFSET ?)"},
          {&sql_.names_of_series,
           "SELECT device.id, device.node, device.name, series.quantity, series.unit, series.kind FROM series "
           "JOIN device ON device.id = series.device WHERE series.id = ?"}});

@@ -40,7 +40,10 @@ Result<std::unique_ptr<StoreReader>> open_sqlite_reader(const StoreOptions& opti
         reader->fleet_, {{&reader->gaps_,
                           "SELECT stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms FROM gap "
                           "WHERE node = ? ORDER BY id DESC LIMIT ?"},
-                         {&reader->dead_letters_, "SELECT id, node, received_ms, reason, size FROM dead_letter ORDER BY id DESC LIMIT ?"}});
+                         {&reader->dead_letters_, "SELECT id, node, received_ms, reason, size FROM dead_letter ORDER BY id DESC LIMIT ?"},
+                         {&reader->events_, "SELECT id, node, received_ms, time, text FROM event ORDER BY id DESC LIMIT ?2"},
+                         {&reader->events_of_node_,
+                          "SELECT id, node, received_ms, time, text FROM event WHERE node = ?1 ORDER BY id DESC LIMIT ?2"}});
     if (!prepared) return pass(prepared, "open a reader");
     return std::unique_ptr<StoreReader>(std::move(reader));
 }
@@ -157,6 +160,20 @@ Result<std::vector<StoreReader::DeadLetter>> SqliteReader::dead_letters(size_t l
         if (!*row) return found;
         found.push_back({dead_letters_.integer(0), dead_letters_.text(1), WallTime{dead_letters_.integer(2)}, dead_letters_.text(3),
                          static_cast<size_t>(dead_letters_.integer(4))});
+    }
+}
+
+Result<std::vector<StoreReader::Event>> SqliteReader::events(const std::string& node, size_t limit) {
+    std::vector<Event> found;
+    Statement& list = node.empty() ? events_ : events_of_node_;
+    Resetting guard(list);
+    if (!node.empty()) list.bind(1, std::string_view(node));
+    list.bind(2, static_cast<int64_t>(std::min(limit, list_max)));
+    for (;;) {
+        auto row = list.step();
+        if (!row) return pass(row, "read events");
+        if (!*row) return found;
+        found.push_back({list.integer(0), list.text(1), WallTime{list.integer(2)}, list.text(3), list.text(4)});
     }
 }
 

@@ -9,6 +9,7 @@
 // R7  Every list is bounded: series and devices per node, ranges per stream, dead letters kept.
 // R8  A batch that would break a bound (ranges per stream, streams per node) is Refused: neither kept nor marked nor acked; the
 //     gateway keeps it and sends it again. Series beyond a node's budget are not kept: an event says so.
+// R9  What a node says of itself (a batch of kind Events) is kept for a person: the newest 10,000 events, 1000 of a node, 1 KiB each.
 #pragma once
 
 #include <cstdint>
@@ -118,6 +119,8 @@ class Store {
   public:
     virtual ~Store() = default;
     virtual Result<CommitResult> commit(const std::vector<IncomingBatch>& batches) = 0;
+    // Commits a batch that commit() cannot take as a dead letter, marked so that it is acked and never comes again.
+    virtual Result<CommitResult> give_up(const IncomingBatch& batch, const std::string& reason) = 0;
 
     // Random, made with the store and again at a restore: acks of another epoch are void.
     virtual uint64_t epoch() const = 0;
@@ -190,6 +193,15 @@ class StoreReader {
         size_t bytes = 0;
     };
     virtual Result<std::vector<DeadLetter>> dead_letters(size_t limit) = 0;
+    struct Event {
+        int64_t id = 0;
+        std::string node;
+        WallTime received;
+        std::string time;  // the node's own word
+        std::string text;
+    };
+    // Of one node, or of all when `node` is empty; the newest first.
+    virtual Result<std::vector<Event>> events(const std::string& node, size_t limit) = 0;
 };
 
 // The SQLite engine: fleet.db and history-YYYY-MM.db in options.folder (made if missing).

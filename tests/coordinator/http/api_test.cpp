@@ -279,6 +279,15 @@ TEST(Api, LossesAreListed) {
     EXPECT_EQ(keys(api.json("/api/dead-letters?limit=1"), "id"), (Texts{"2"}));
 }
 
+TEST(Api, WhatNodesToldIsListed) {
+    FilledFleet filled;
+    RunningApi api(filled);
+    EXPECT_EQ(keys(api.json("/api/events"), "id"), (Texts{"9", "8"}));
+    EXPECT_EQ(keys(api.json("/api/events?limit=1"), "text"), (Texts{"says \"ö\""}));
+    EXPECT_EQ(keys(api.json("/api/events?node=shed-pi"), "text"), (Texts{"the disk is slow"}));
+    EXPECT_EQ(keys(api.json("/api/events?node=nobody"), "id"), Texts{});
+}
+
 TEST(Api, MetricsComeInTheFormatAskedFor) {
     FilledFleet filled;
     FleetMetrics metrics(filled.registry, filled.fleet, filled.clock);

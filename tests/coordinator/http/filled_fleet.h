@@ -20,6 +20,7 @@ struct MemoryStore {
     std::vector<ReadingPoint> points;  // in order of time, then series
     std::vector<GapRecord> gaps;
     std::vector<StoreReader::DeadLetter> dead_letters;
+    std::vector<StoreReader::Event> events;
     int fail_at_call = -1;             // the call (from 0) of readings() or buckets() that fails
     int calls = 0;
 };
@@ -72,6 +73,14 @@ class MemoryReader final : public StoreReader {
     Result<std::vector<DeadLetter>> dead_letters(size_t limit) override {
         return std::vector<DeadLetter>(store_.dead_letters.begin(),
                                        store_.dead_letters.begin() + static_cast<long>(std::min(limit, store_.dead_letters.size())));
+    }
+
+    Result<std::vector<Event>> events(const std::string& node, size_t limit) override {
+        std::vector<Event> found;
+        for (const Event& event : store_.events) {
+            if ((node.empty() || event.node == node) && found.size() < limit) found.push_back(event);
+        }
+        return found;
     }
 
   private:
@@ -189,6 +198,8 @@ struct FilledFleet {
         fleet.on_commit(result, {}, fleet_now - seconds(9));
         store.dead_letters = {{2, "shed-pi", fleet_now - hours(3), "the checksum does not match", 812},
                               {1, "shed-pi", fleet_now - hours(4), "no batch", 3}};
+        store.events = {{9, "greenhouse-pi", fleet_now - minutes(2), "2026-09-21T14:11:00.000Z", "says \"ö\""},
+                        {8, "shed-pi", fleet_now - minutes(3), "2026-09-21T14:10:00.000Z", "the disk is slow"}};
     }
 };
 

@@ -49,6 +49,7 @@ TEST(Golden, TheApisAnswersStayAsTheyAre) {
                                                            {"readings_steps.json", "/api/readings?series=1,4&step=1h"},
                                                            {"gaps.json", "/api/gaps"},
                                                            {"dead_letters.json", "/api/dead-letters"},
+                                                           {"events.json", "/api/events"},
                                                            {"error_unknown_parameter.json", "/api/nodes?colour=red"},
                                                            {"error_not_found.json", "/api/nodes/nobody"},
                                                            {"error_path.json", "/nowhere"}};

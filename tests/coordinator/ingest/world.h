@@ -79,11 +79,16 @@ class FaultyStore final : public Store {
     explicit FaultyStore(std::unique_ptr<Store> real) : real_(std::move(real)) {}
     Result<CommitResult> commit(const std::vector<IncomingBatch>& batches) override {
         if (broken) return fail(Code::Full, "commit: the disk is full");
+        if (damaged) return fail(Code::Corrupt, "commit: the database is damaged");
         for (const IncomingBatch& batch : batches) {
             if (poisoned != 0 && batch.stream == poisoned) return fail(Code::Corrupt, "commit: this one breaks the transaction");
         }
         ++commits;
         return real_->commit(batches);
+    }
+    Result<CommitResult> give_up(const IncomingBatch& batch, const std::string& reason) override {
+        if (damaged) return fail(Code::Corrupt, "commit: the database is damaged");
+        return real_->give_up(batch, reason);
     }
     uint64_t epoch() const override { return real_->epoch(); }
     std::vector<Welcome::Stream> marks(const std::string& node, const std::vector<uint64_t>& streams) override {
@@ -108,6 +113,7 @@ class FaultyStore final : public Store {
     Result<void> probe() override { return real_->probe(); }
 
     std::atomic<bool> broken = false;
+    std::atomic<bool> damaged = false;
     std::atomic<uint64_t> poisoned = 0;
     std::atomic<int> commits = 0;
     std::atomic<int> maintained = 0;

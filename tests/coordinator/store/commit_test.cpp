@@ -7,7 +7,10 @@
 namespace basmalin::coordinator {
 namespace {
 
-class StoreCommits : public StoreTest {};
+class StoreCommits : public StoreTest {
+  protected:
+    std::map<std::string, uint64_t> marks_;  // by node, of the streams that a story makes
+};
 
 TEST_F(StoreCommits, WhatIsCommittedIsReadBack) {
     const Rows rows = g1.bed_rows({21.4, 21.5, 0.1 + 0.2, -0.0, 1e300});
@@ -159,6 +162,71 @@ TEST_F(StoreCommits, HostileHeadersAreDead) {
     EXPECT_EQ(with([](BatchHeader& h) { h.boot_no = 0; }), Outcome::Dead);
     EXPECT_EQ(with([](BatchHeader& h) { h.sealed_mono.ms = INT64_MAX; }), Outcome::Dead);
     EXPECT_EQ(with([](BatchHeader&) {}), Outcome::Stored);
+}
+
+// R9
+TEST_F(StoreCommits, AnEventIsKeptForAPersonAndGarbageIsADeadLetter) {
+    const auto event = [&](const std::string& node, const std::string& json, BatchKind kind = BatchKind::Events) {
+        Gateway gateway = g1;
+        gateway.node = node;
+        gateway.stream = g1.stream + node.back();
+        gateway.seq = marks_[node];
+        BatchHeader header = gateway.header(++marks_[node], 0);
+        header.kind = kind;
+        const CommitResult done = commit({gateway.wrap(seal_batch(gateway.stream, header, json))});
+        EXPECT_EQ(done.acks.at(0).ack.mark, marks_[node]) << "whatever it is, it is acked";
+        return done.outcomes.at(0);
+    };
+    EXPECT_EQ(event("g1", R"({"time":"2026-11-22T17:00:00.000Z","text":"pump \"ö\" is back"})"), Outcome::Stored);
+    EXPECT_EQ(event("g2", R"({"time":"t","text":")" + std::string(1023, 'x') + R"(é"})"), Outcome::Stored);
+    for (const char* garbage : {"", "not json", "[]", "3", "{}", R"({"text":"no time"})", R"({"time":"t"})", R"({"time":"t","text":3})"}) {
+        EXPECT_EQ(event("g1", garbage), Outcome::Dead) << garbage;
+    }
+    EXPECT_EQ(event("g1", R"({"time":"t","text":"a line of a log"})", BatchKind::Logs), Outcome::Dead);
+    open();
+    const auto all = (*store->reader())->events("", 10).value();
+    ASSERT_EQ(all.size(), 2U);
+    EXPECT_EQ(all[0].node, "g2");
+    EXPECT_EQ(all[0].text, std::string(1023, 'x')) << "cut before the character, not in it";
+    EXPECT_EQ(all[1].time, "2026-11-22T17:00:00.000Z");
+    EXPECT_EQ((*store->reader())->events("g1", 10).value().at(0).text, "pump \"ö\" is back");
+    EXPECT_TRUE((*store->reader())->events("g3", 10).value().empty());
+}
+
+// R9
+TEST_F(StoreCommits, ANodeThatTalksMuchPushesOutItsOwnEventsOnly) {
+    const auto told = [&](Gateway& gateway, int count) {
+        std::vector<IncomingBatch> batches;
+        for (int i = 0; i < count; ++i) {
+            BatchHeader header = gateway.header(++gateway.seq, 0);
+            header.kind = BatchKind::Events;
+            const std::string json = R"({"time":"t","text":")" + std::to_string(gateway.seq) + "\"}";
+            batches.push_back(gateway.wrap(seal_batch(gateway.stream, header, json)));
+        }
+        commit(batches);
+    };
+    Gateway other = g1;
+    other.node = "g2";
+    other.stream = 77;
+    told(other, 1);
+    told(g1, 1500);
+    told(g1, 3);
+    const auto of_g1 = (*store->reader())->events("g1", 10'000).value();
+    ASSERT_EQ(of_g1.size(), 1000U);
+    EXPECT_EQ(of_g1.front().text, "1503");
+    EXPECT_EQ((*store->reader())->events("g2", 10).value().size(), 1U);
+}
+
+// Whatever commit() cannot take must not come again for ever.
+TEST_F(StoreCommits, ABatchThatIsGivenUpIsADeadLetterAndMarked) {
+    const IncomingBatch batch = g1.beds({21.4});
+    const auto done = store->give_up(batch, "the store cannot take it");
+    ASSERT_TRUE(done) << done.error().message();
+    EXPECT_EQ(done->outcomes, std::vector<Outcome>{Outcome::Dead});
+    EXPECT_EQ(done->acks.at(0).ack.mark, 1U);
+    EXPECT_EQ(stats().dead_letters, 1);
+    EXPECT_EQ(outcome(batch), Outcome::Duplicate);
+    EXPECT_TRUE(readings().empty());
 }
 
 TEST_F(StoreCommits, ReadingsFromBeforeTheBootOrAfterTheSealingAreDead) {
