@@ -265,7 +265,9 @@ void Ingest::answer(std::vector<Answer> answers) {
 void Ingest::on_committed(const Committed& committed) {
     for (const CommitResult::NodeAck& one : committed.result.acks) {
         const Topic topic{.node = one.node, .kind = Topic::Kind::Ack, .device = {}};
-        outbox_.put({.key = "ack " + one.node + " " + to_hex(one.ack.stream), .topic = topic.text(), .payload = encode_ack(one.ack)});
+        // A later ack says the marks of this one, but not that definitions are wanted: one that asks is replaced by such only.
+        const std::string kind = one.ack.definitions_wanted ? "ask " : "ack ";
+        outbox_.put({.key = kind + one.node + " " + to_hex(one.ack.stream), .topic = topic.text(), .payload = encode_ack(one.ack)});
         ++counts_.acks_published;
     }
     pump();

@@ -1,5 +1,7 @@
 #include "coordinator/ingest/writer.h"
 
+#include <algorithm>
+
 #include "shared/base/ids.h"
 #include "shared/base/json.h"
 
@@ -133,8 +135,14 @@ void Writer::commit(std::vector<IncomingBatch> batches) {
         worth_a_retry(result.error()) ? hold(std::move(batches), result.error()) : split(std::move(batches), result.error());
         return;
     }
+    const auto stored = std::ranges::count(result->outcomes, Outcome::Stored);
+    if (stored > 0) condemned_in_a_row_ = 0;
+    committed(std::move(batches), std::move(*result), begun);
+}
+
+void Writer::committed(std::vector<IncomingBatch> batches, CommitResult result, MonoTime begun) {
     note_written();
-    Committed done{.result = std::move(*result), .batches = std::move(batches), .events = {}, .took = clock_.mono() - begun};
+    Committed done{.result = std::move(result), .batches = std::move(batches), .events = {}, .took = clock_.mono() - begun};
     for (size_t i = 0; i < done.batches.size() && i < done.result.outcomes.size(); ++i) {
         if (done.result.outcomes[i] == Outcome::Duplicate) continue;  // logged when it came first
         std::vector<NodeEvent> events = events_of(done.batches[i]);
@@ -145,17 +153,27 @@ void Writer::commit(std::vector<IncomingBatch> batches) {
 
 // R3. Halves: a group of n takes 2 log2 n commits more to find one guilty batch.
 void Writer::split(std::vector<IncomingBatch> batches, const Error& why) {
-    if (batches.size() == 1) {
-        Error blamed = why;
-        blamed.text = "batch of node " + batches.front().node + ", stream " + to_hex(batches.front().stream) + ": " + blamed.text;
-        to_loop([this, blamed = std::move(blamed)] { callbacks_->failed(blamed, true); });
-        return;
-    }
+    if (batches.size() == 1) return condemn(std::move(batches), why);
     const auto middle = batches.begin() + static_cast<std::ptrdiff_t>(batches.size() / 2);
     std::vector<IncomingBatch> second(std::make_move_iterator(middle), std::make_move_iterator(batches.end()));
     batches.erase(middle, batches.end());
     commit(std::move(batches));
     held_.empty() ? commit(std::move(second)) : held_.push_back(std::move(second));
+}
+
+void Writer::condemn(std::vector<IncomingBatch> one, const Error& why) {
+    const MonoTime begun = clock_.mono();
+    if (condemned_in_a_row_ < options_.condemned_in_a_row_max) {
+        auto buried = store_.give_up(one.front(), "the store cannot take it: " + why.text);
+        if (buried) {
+            ++condemned_in_a_row_;
+            return committed(std::move(one), std::move(*buried), begun);
+        }
+        if (worth_a_retry(buried.error())) return hold(std::move(one), buried.error());
+    }
+    Error blamed = why;
+    blamed.text = "batch of node " + one.front().node + ", stream " + to_hex(one.front().stream) + ": " + blamed.text;
+    to_loop([this, blamed = std::move(blamed)] { callbacks_->failed(blamed, true); });
 }
 
 void Writer::hold(std::vector<IncomingBatch> batches, const Error& why) {

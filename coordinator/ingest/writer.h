@@ -2,8 +2,9 @@
 // R1  A batch leaves only committed: the result goes to the loop after the commit, and acks are made of results alone.
 // R2  A commit that fails for want of space or time is tried again, with a backoff, and nothing else is taken meanwhile: the ring
 //     fills, then sheds, and the gateways keep their data. Overload stops the acks.
-// R3  A commit that fails for what it holds is split until the guilty batch stands alone; that one is given up and counted, the
-//     rest is committed. One batch never blocks the others.
+// R3  A commit that fails for what it holds is split until the guilty batch stands alone; that one becomes a dead letter and is
+//     acked, the rest is committed. One batch never blocks the others. Should many be guilty in a row and nothing be stored in
+//     between, then it is the store that is ill, not they: further ones are counted and not acked, so the gateways keep them.
 // R4  A message whose envelope cannot be decoded is reported with its node and not acked: there is nothing to ack.
 // R5  At most results_max results wait for the loop: a loop that is slow slows the writer.
 // R6  Other work on the store (marks, saves, maintenance) runs between commits, in the order given.
@@ -28,6 +29,7 @@ struct WriterOptions {
     Gather gather;
     Backoff retry{.first = milliseconds(200), .cap = seconds(10)};
     int64_t results_max = 8;
+    int condemned_in_a_row_max = 16;  // R3
 };
 
 // An event that a node reports of itself (a batch of kind Events), for the log.
@@ -57,7 +59,7 @@ struct Committed {
 // All on the loop.
 struct WriterCallbacks {
     std::function<void(const Committed&)> committed;
-    std::function<void(const Error&, bool given_up)> failed;  // given_up: one batch is lost (R3)
+    std::function<void(const Error&, bool given_up)> failed;  // given_up: one batch is neither stored nor acked (R3)
     std::function<void(const Taken&)> taken;
 };
 
@@ -88,7 +90,9 @@ class Writer {
     void commit_held();
     void commit(std::vector<IncomingBatch> batches);
     void give(std::function<void()> result);
+    void committed(std::vector<IncomingBatch> batches, CommitResult result, MonoTime begun);
     void split(std::vector<IncomingBatch> batches, const Error& why);
+    void condemn(std::vector<IncomingBatch> one, const Error& why);
     void hold(std::vector<IncomingBatch> batches, const Error& why);
     void to_loop(std::function<void()> work);
 
@@ -104,6 +108,7 @@ class Writer {
     std::atomic<int64_t> progress_ms_;
     std::atomic<int64_t> written_ms_;
     std::vector<std::vector<IncomingBatch>> held_;  // the writer's thread; not empty: they wait for their next try
+    int condemned_in_a_row_ = 0;                    // the writer's thread
     Timer retry_;                                    // the loop's thread
     Worker worker_;
 };

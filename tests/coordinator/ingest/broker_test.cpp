@@ -230,10 +230,10 @@ TEST(IngestWithABroker, AfterItsEndTheBrokerSendsItNothing) {
     Connection g1(centre.loop, {.node = "g1", .stream = 1}, link_to(broker));
     ASSERT_TRUE(centre.until([&] { return g1.link->connected(); }));
     g1.up(1, 1);
+    ASSERT_TRUE(centre.until([&] { return g1.mark == 1; }));
     bool clean = false;
     centre.ingest->stop(seconds(8), [&](bool so) { clean = so; });
     ASSERT_TRUE(centre.until([&] { return clean; }));
-    ASSERT_TRUE(centre.until([&] { return g1.mark == 1; }));
     g1.up(2, 2);
     ASSERT_TRUE(centre.until([&] { return g1.published == 2; }));
     EXPECT_EQ(g1.nobody, 1U) << "PUBACK says that nobody subscribes";

@@ -96,7 +96,7 @@ TEST(Ingest, ABatchThatTheStoreCannotReadIsAckedAsDeadAndBlocksNothing) {
     EXPECT_EQ(world.ingest->stats().batches_dead, 1U);
 }
 
-TEST(Ingest, WriterR3OneBatchThatBreaksTheTransactionIsFoundAndGivenUp) {
+TEST(Ingest, WriterR3OneBatchThatBreaksTheTransactionIsADeadLetterAndAcked) {
     World world;
     world.store->poisoned = 999;
     const Gateway g1;
@@ -105,9 +105,62 @@ TEST(Ingest, WriterR3OneBatchThatBreaksTheTransactionIsFoundAndGivenUp) {
     for (uint64_t seq = 1; seq <= 9; ++seq) world.send(g1, Topic::Kind::Up, g1.up(seq, seq));
     world.send(bad, Topic::Kind::Up, bad.up(1, 1));
     for (uint64_t seq = 1; seq <= 9; ++seq) world.send(g3, Topic::Kind::Up, g3.up(seq, seq));
-    ASSERT_TRUE(world.until([&] { return world.acked(g1) == 9 && world.acked(g3) == 9; }));
-    EXPECT_EQ(world.ingest->stats().batches_given_up, 1U);
-    EXPECT_EQ(world.acked(bad), 0U);
+    ASSERT_TRUE(world.until([&] { return world.acked(g1) == 9 && world.acked(g3) == 9 && world.acked(bad) == 1; }));
+    EXPECT_EQ(world.ingest->stats().batches_given_up, 0U);
+    EXPECT_EQ(world.ingest->stats().batches_dead, 1U);
+    EXPECT_EQ(world.store->stats().value().dead_letters, 1) << "it is kept for a person";
+}
+
+TEST(Ingest, WriterR3AStoreThatIsIllBuriesAndAcksNothing) {
+    World world;
+    world.store->damaged = true;
+    const Gateway g1;
+    for (uint64_t seq = 1; seq <= 9; ++seq) world.send(g1, Topic::Kind::Up, g1.up(seq, seq));
+    ASSERT_TRUE(world.until([&] { return world.ingest->stats().batches_given_up == 9; }));
+    EXPECT_EQ(world.acked(g1), 0U);
+    EXPECT_EQ(world.store->stats().value().dead_letters, 0);
+}
+
+TEST(Ingest, WriterR3WhenEveryBatchIsGuiltyItIsTheStoreAndTheGatewaysKeepTheirs) {
+    World world;
+    const Gateway bad{.node = "bad", .stream = 999};
+    world.store->poisoned = 999;
+    for (uint64_t seq = 1; seq <= 40; ++seq) world.send(bad, Topic::Kind::Up, bad.up(seq, seq));
+    ASSERT_TRUE(world.until([&] { return world.ingest->stats().batches_given_up == 24; }));
+    EXPECT_EQ(world.store->stats().value().dead_letters, 16);
+    world.store->poisoned = 0;
+    const Gateway g1;
+    world.send(g1, Topic::Kind::Up, g1.up(1, 1));
+    ASSERT_TRUE(world.until([&] { return world.acked(g1) == 1; }));
+    for (uint64_t seq = 17; seq <= 40; ++seq) world.send(bad, Topic::Kind::Up, bad.up(seq, seq));
+    EXPECT_TRUE(world.until([&] { return world.acked(bad) == 40; })) << "what was kept is stored when it comes again";
+}
+
+TEST(Ingest, AWishForDefinitionsIsNotReplacedByAnAckWithoutOne) {
+    World world;
+    world.deliver = false;
+    for (uint64_t i = 0; i < 16; ++i) {  // the window is full: what follows waits
+        const Gateway other{.node = "n" + std::to_string(i), .stream = 100 + i};
+        world.send(other, Topic::Kind::Up, other.up(1, 1));
+    }
+    ASSERT_TRUE(world.until([&] { return world.subscriber->published.size() == 16; }));
+    const Gateway g1;
+    Rows rows{.layout = 7, .times_ms = {1000}, .columns = {Numbers{1.0}}};
+    Body body{.definitions = {}, .groups = {rows}};
+    const Layout unknown{.id = 7, .device = "bed1", .columns = {{.quantity = "temperature", .unit = "Cel", .decimals = 1}}};
+    const BatchHeader header{.seq = 1, .boot_no = 1, .sealed_mono = {2000}, .readings = 1, .first = {1000}};
+    const std::string pending = seal_batch(g1.stream, header, encode_body(body, [&](uint32_t) { return &unknown; }).value());
+    world.send(g1, Topic::Kind::Up, g1.up({pending}));
+    ASSERT_TRUE(world.until([&] { return world.ingest->stats().batches_stored == 17; }));
+    world.send(g1, Topic::Kind::Up, g1.up(2, 2));
+    ASSERT_TRUE(world.until([&] { return world.ingest->stats().batches_stored == 18; }));
+    world.deliver = true;
+    ASSERT_TRUE(world.until([&] { return world.acked(g1) == 2; }));
+    bool asked = false;
+    for (const std::string& payload : world.subscriber->payloads(g1.topic(Topic::Kind::Ack))) {
+        asked = asked || decode_ack(payload)->definitions_wanted;
+    }
+    EXPECT_TRUE(asked);
 }
 
 TEST(Ingest, ManyMessagesShareACommit) {
