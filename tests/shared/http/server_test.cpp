@@ -1,7 +1,6 @@
 #include "shared/http/server.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <atomic>
 #include <mutex>
@@ -14,21 +13,8 @@ namespace {
 
 using testing::Answer;
 using testing::BareClient;
+using testing::gunzip;
 using testing::RunningServer;
-
-std::string gunzip(const std::string& packed) {
-    z_stream stream{};
-    if (inflateInit2(&stream, 15 + 16) != Z_OK) return "no zlib";
-    std::string out(64 << 20, '\0');
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
-    stream.avail_in = static_cast<uInt>(packed.size());
-    stream.next_out = reinterpret_cast<Bytef*>(out.data());
-    stream.avail_out = static_cast<uInt>(out.size());
-    const int end = inflate(&stream, Z_FINISH);
-    out.resize(stream.total_out);
-    inflateEnd(&stream);
-    return end == Z_STREAM_END ? out : "broken gzip";
-}
 
 class HttpServerTest : public ::testing::Test {
   protected:

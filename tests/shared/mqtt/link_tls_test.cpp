@@ -175,7 +175,7 @@ TEST_F(LinkOverTls, ASilentServerIsLeftAtTheDeadlineWithoutSpinning) {  // R2
     Client a(loop, o);
     const std::clock_t before = std::clock();
     a.link->start();
-    ASSERT_TRUE(until([&] { return a.errors.size() == 1; }));
+    ASSERT_TRUE(until([&] { return a.errors.size() >= 1; }));
     EXPECT_EQ(a.errors[0].code, Code::Timeout);
     EXPECT_LT(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC, 0.25) << "the handshake polls";
 }
