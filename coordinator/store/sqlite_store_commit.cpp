@@ -14,9 +14,8 @@ constexpr int64_t ask_again_ms = 60'000;
 constexpr size_t events_per_commit_max = 100;
 constexpr size_t ack_ranges_max = 256;
 
-// Why a header cannot be worked with; empty when it can.
+// Why a header cannot be worked with, though its batch can be marked; empty when it can.
 std::string fault_of(const BatchHeader& header) {
-    if (header.seq == 0 || header.seq >= seq_bound) return "seq is out of range";
     if (header.boot_no == 0) return "boot_no is 0";
     if (header.sealed_mono.ms < 0 || header.sealed_mono.ms > mono_ms_max) return "sealed_mono is out of range";
     return {};
@@ -169,7 +168,7 @@ Result<Outcome> SqliteStore::take(Commit& work, const IncomingBatch& batch) {
     if (batch.bytes.size() > batch_bytes_max) return bury(work, batch, {}, "longer than " + std::to_string(batch_bytes_max) + " bytes");
     auto view = open_batch(batch.stream, batch.bytes);
     if (!view) return bury(work, batch, {}, view.error().text);
-    if (const std::string fault = fault_of(view->header); !fault.empty()) return bury(work, batch, {}, fault);
+    if (view->header.seq == 0 || view->header.seq >= seq_bound) return bury(work, batch, {}, "seq is out of range");
     auto state = stream_for(work, batch.node, batch.stream);
     if (!state) return pass(state);
     if (*state == nullptr) return Outcome::Refused;
@@ -185,7 +184,8 @@ Result<Outcome> SqliteStore::take(Commit& work, const IncomingBatch& batch) {
 
 Result<Outcome> SqliteStore::take_known(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view) {
     const uint64_t seq = view.header.seq;
-    hear(state, batch, view.header);
+    const std::string fault = work.condemned ? *work.condemned : fault_of(view.header);
+    if (fault.empty()) hear(state, batch, view.header);
     if (state.marks.contains(seq)) return Outcome::Duplicate;
     if (overflows(state.marks, {seq, seq}, options_.ranges_per_stream_max)) {
         say(work, batch.node,
@@ -193,8 +193,8 @@ Result<Outcome> SqliteStore::take_known(Commit& work, const IncomingBatch& batch
         return Outcome::Refused;
     }
     Result<Outcome> outcome = Outcome::Dead;
-    if (work.condemned) {
-        outcome = bury(work, batch, seq, *work.condemned);
+    if (!fault.empty()) {
+        outcome = bury(work, batch, seq, fault);
     } else {
         switch (view.header.kind) {
             case BatchKind::Readings: outcome = take_readings(work, batch, state, view); break;

@@ -296,9 +296,11 @@ TEST(Ingest, StatusAndHealthReachTheFleet) {
 TEST(Ingest, AnEventOfANodeIsLogged) {
     World world;
     const Gateway g1;
-    world.send(g1, Topic::Kind::Up, g1.up({g1.event(1, R"([{"event":"source_reconnected"},{"event":"disk_low"}])"), g1.event(2, "not json")}));
+    world.send(g1, Topic::Kind::Up, g1.up({g1.event(1, R"({"time":"2026-11-22T17:00:00Z","text":"disk low"})"), g1.event(2, "not json")}));
     ASSERT_TRUE(world.until([&] { return world.acked(g1) == 2; }));
-    EXPECT_EQ(world.ingest->stats().events_logged, 2U);
+    EXPECT_EQ(world.ingest->stats().events_logged, 1U);
+    EXPECT_EQ(world.ingest->stats().batches_stored, 1U);
+    EXPECT_EQ(world.store->reader().value()->events("g1", 10).value().at(0).text, "disk low");
 }
 
 TEST(Ingest, MaintenanceHasItsTurnUnderLoadToo) {

@@ -159,9 +159,11 @@ TEST_F(StoreCommits, HostileHeadersAreDead) {
     };
     EXPECT_EQ(with([](BatchHeader& h) { h.seq = 0; }), Outcome::Dead);
     EXPECT_EQ(with([](BatchHeader& h) { h.seq = UINT64_MAX; }), Outcome::Dead);
+    g1.seq = 0;
     EXPECT_EQ(with([](BatchHeader& h) { h.boot_no = 0; }), Outcome::Dead);
     EXPECT_EQ(with([](BatchHeader& h) { h.sealed_mono.ms = INT64_MAX; }), Outcome::Dead);
     EXPECT_EQ(with([](BatchHeader&) {}), Outcome::Stored);
+    EXPECT_EQ(store->marks("g1", {g1.stream}).at(0).mark, 3U) << "what has a number is acked, dead or not";
 }
 
 // R9
