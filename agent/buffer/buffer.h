@@ -11,7 +11,8 @@
 // R6  A coordinator that has more of our stream than we ever sealed means that this file went back in time: a new stream
 //     begins, and what is not known to be acked is sealed again under it.
 // R7  A damaged file is set aside, its readable rows are salvaged into a new file with a new stream; they keep their (stream,
-//     seq). What is known missing becomes a Gap with reason Damaged. A row that is damaged inside a sound file likewise.
+//     seq). What is known missing becomes a Gap with reason Damaged. A row that is damaged inside a sound file likewise. Batches
+//     behind a damaged place of the write-ahead log are searched for (wal_rescue.h).
 // R8  A full or failing disk is an error of seal(), never the end: the caller keeps the draft and tries again.
 // R9  Two agents never share a file: the second open() is a Conflict.
 // R10 A layout is defined in the first batch that uses it, again when that batch is given up, and all of them at once by

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "agent/buffer/eviction.h"
+#include "agent/buffer/wal_rescue.h"
 #include "shared/base/bytes.h"
 #include "shared/base/file.h"
 #include "shared/base/ids.h"
@@ -89,6 +90,10 @@ Result<FileLock> FileLock::take(const std::string& path) {
     const std::string name = path + ".lock";
     const int fd = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return fail(Code::Unavailable, "open " + name + ": " + std::strerror(errno), "check that the state folder exists and can be written");
+    // Made by root (`buffer check`), it must not lock the agent's own user out.
+    struct stat folder {};
+    if (::geteuid() == 0 && ::stat(folder_of(path).c_str(), &folder) == 0 && ::fchown(fd, folder.st_uid, folder.st_gid) != 0)
+        return ::close(fd), fail(Code::Unavailable, "give " + name + " to its folder's owner: " + std::strerror(errno));
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
         ::close(fd);
         return fail(Code::Conflict, path + " is in use by another process", "stop the other agent, or give this one its own state_folder");
@@ -145,6 +150,7 @@ Result<BufferFile> open_buffer_file(const std::string& path, Duration check_dead
     if (auto finished = finish_repair(path, now); !finished) return pass(finished);
 
     const bool is_new = !exists(path) && !exists(path + "-wal");
+    file.wal = read_wal(path);
     const bool empty = !is_new && file_bytes(path) <= 0;
     const auto attempt = [&]() -> Result<Database> {
         auto db = open_buffer_database(path, false);
@@ -160,10 +166,11 @@ Result<BufferFile> open_buffer_file(const std::string& path, Duration check_dead
         return db;
     };
     Result<Database> db = empty ? Result<Database>(fail(Code::Corrupt, "the file is empty")) : attempt();
-    if (!db && db.error().code == Code::Corrupt) {
+    if (!db && (db.error().code == Code::Corrupt || db.error().code == Code::Invalid)) {
         auto report = repair_buffer_file(path, now, db.error().text);
         if (!report) return pass(report, "repair " + path);
         file.report = std::move(*report);
+        file.wal.clear();
         db = attempt();
     }
     if (!db) return pass(db, "open " + path);

@@ -40,6 +40,7 @@ struct BufferFile {
     FileLock lock;
     Database db;
     OpenReport report;
+    std::string wal;  // as it was before SQLite opened it (wal_rescue.h); empty after a repair
 };
 
 Result<BufferFile> open_buffer_file(const std::string& path, Duration check_deadline, WallTime now);

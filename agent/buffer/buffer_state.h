@@ -61,6 +61,7 @@ struct Buffer::Impl {
     Result<void> load_tally();
     Result<void> load_boots(uint64_t boot);
     Result<void> forget_lost_definitions();
+    Result<void> rescue();
     Result<void> add_stream();
     Result<Fresh> prepare(const Draft& draft, uint64_t seq, const Moment& now, std::map<uint32_t, uint64_t>& defined);
     Result<void> write(const std::vector<Fresh>& fresh);

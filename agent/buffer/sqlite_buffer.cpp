@@ -43,7 +43,9 @@ Result<std::unique_ptr<Buffer>> Buffer::open(const std::string& path, const Buff
     if (!file) return pass(file);
     impl->file = std::move(*file);
     if (auto loaded = impl->load(boot); !loaded) {
-        if (loaded.error().code != Code::Corrupt || !impl->file.report.set_aside.empty()) return pass(loaded, "read " + path);
+        // Our own SQL is right, so a statement that does not fit means damaged tables.
+        const bool damaged = loaded.error().code == Code::Corrupt || loaded.error().code == Code::Invalid;
+        if (!damaged || !impl->file.report.set_aside.empty()) return pass(loaded, "read " + path);
         // The check did not see it (or ran out of time): the same repair.
         impl->insert_batch = {};
         impl->file.db = {};
@@ -65,6 +67,7 @@ Result<std::unique_ptr<Buffer>> Buffer::open(const std::string& path, const Buff
 
 Result<void> Buffer::Impl::load(uint64_t boot) {
     if (auto done = load_streams(); !done) return done;
+    if (auto done = rescue(); !done) return done;
     if (auto done = load_boots(boot); !done) return done;
     auto layouts = file.db.prepare("SELECT id, defined_seq FROM layout");
     if (!layouts) return pass(layouts);
@@ -85,7 +88,10 @@ Result<void> Buffer::Impl::load(uint64_t boot) {
     auto insert = file.db.prepare("INSERT INTO batch(id, priority, kind, readings, first_wall, bytes) VALUES(?,?,?,?,?,?)");
     if (!insert) return pass(insert);
     insert_batch = std::move(*insert);
-    return load_tally();
+    if (auto done = load_tally(); !done) return done;
+    // The tables and the stream's name belong into the main file, out of reach of a damaged log.
+    if (file.report.created) return file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    return {};
 }
 
 Result<void> Buffer::Impl::load_streams() {
