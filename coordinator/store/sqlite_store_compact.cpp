@@ -20,6 +20,7 @@ constexpr int64_t step_readings_max = 100'000;
 constexpr size_t step_parts_max = 1000;
 constexpr size_t parts_crowded = 24;
 constexpr size_t history_open_max = 8;
+constexpr int64_t sealed_after_receipt_ms_max = 2 * 86'400'000;
 
 }  // namespace
 
@@ -170,6 +171,12 @@ Result<void> SqliteStore::gather_batch(Move& move, StreamState& state, HotBatch&
         return {};
     }
     const Timing timing = timing_of_batch(view->header, batch.boot_no, state.clock, batch.received);
+    // A boot's offset and a batch's monotonic time may each be possible and together a century ahead: no file for each such month.
+    if (view->header.sealed_mono.ms + timing.offset_ms > batch.received.ms + sealed_after_receipt_ms_max) {
+        const std::string reason = "batch " + std::to_string(batch.seq) + ": sealed long after it was received, by its boot's clock";
+        move.damaged.push_back({{state.node, batch.stream, Lane::Live, nullptr, std::move(batch.bytes), batch.received}, reason});
+        return {};
+    }
     note_latest(move.work, state, *body, timing);
     std::map<int32_t, bool> fresh;  // month -> its file does not have this batch yet
     for (const Rows& rows : body->groups) {

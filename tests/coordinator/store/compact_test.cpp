@@ -166,6 +166,24 @@ TEST_F(Compaction, ABootThatNeverSyncedIsCompactedAsEstimatedAfterTheHold) {
     EXPECT_EQ(readings(), hot);
 }
 
+TEST_F(Compaction, ABootThatRunsForACenturyMakesNoFilesOfTheFuture) {
+    const Rows today = g1.bed_rows({21.4});
+    const int64_t now = g1.mono_ms + g1.offset_ms;
+    commit({g1.seal({today})});
+    g1.synced = false;
+    g1.mono_ms += int64_t{100} * 365 * 86'400'000;
+    const Rows later = g1.bed_rows({21.5});
+    IncomingBatch batch = g1.seal({later});
+    batch.received = WallTime{now};
+    EXPECT_EQ(outcome(batch), Outcome::Stored);
+    maintain(now + 3 * 3'600'000);
+    EXPECT_EQ(readings(), g1.expected(today, g1.offset_ms));
+    EXPECT_EQ(stats().dead_letters, 1) << "said, and kept for a person";
+    for (const auto& entry : std::filesystem::directory_iterator(options.folder)) {
+        EXPECT_FALSE(entry.path().filename().string().starts_with("history-21")) << entry.path();
+    }
+}
+
 TEST_F(Compaction, AnAbsurdClockIsNotBelieved) {
     g1.offset_ms += hours(24 * 3650).ms;
     const Rows rows = g1.bed_rows({21.4});
