@@ -290,7 +290,7 @@ Result<Discovery> read_discovery(std::string_view component, std::string_view no
         Reader(config, component, node_id, object_id, out).read(object_id);
         return out;
     }
-    const Json components = config["components"];
+    const Json& components = config["components"];
     if (components.as_object().size() > components_max) return fail(Code::Full, "more than 500 components");
     for (const auto& [key, described] : components.as_object()) {
         Json one = expand(described, base);

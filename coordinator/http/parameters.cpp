@@ -137,7 +137,8 @@ void Parameters::refuse(const std::string& name, const std::string& what, const 
 
 std::string Parameters::text(const std::string& name, std::string otherwise) {
     const std::string* value = find(name);
-    return value == nullptr ? std::move(otherwise) : *value;
+    if (value != nullptr) return *value;
+    return otherwise;
 }
 
 std::string Parameters::choice(const std::string& name, const std::vector<std::string>& allowed, std::string otherwise) {

@@ -61,7 +61,7 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         if (options_.client_id.empty()) options_.client_id = "basmalin-coordinator-" + to_hex(random_u64());
         on_connect_.ended = [this](const mqtt::token& token, bool ok) {
             post([why = ok ? std::string() : reason_of(token), ok](PahoSubscriber& self) {
-                ok ? self.connected() : self.lost("connect: " + why);
+                ok ? self.on_connected() : self.lost("connect: " + why);
             });
         };
         on_subscribe_.ended = [this](const mqtt::token& token, bool ok) {
@@ -212,7 +212,7 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         }
     }
 
-    void connected() {
+    void on_connected() {
         if (state_ != State::Connecting) return;
         state_ = State::Subscribing;
         since_ = clock_.mono();

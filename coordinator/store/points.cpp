@@ -128,7 +128,9 @@ Result<PointCursor> parse_cursor(std::string_view text) {
         at = next;
         if (error != std::errc{}) return false;
         if (!dot) return at == end;
-        return at != end && *at++ == '.';
+        if (at == end || *at != '.') return false;
+        ++at;
+        return true;
     };
     if (!number(cursor.time_ms, true) || !number(cursor.series, true) || !number(cursor.given, false))
         return fail(Code::Invalid, "cursor: not one that this service gave", "start again without a cursor");

@@ -94,7 +94,7 @@ void unlink_database(const std::string& path) {
 }
 
 Result<std::string> set_database_aside(const std::string& path, int64_t now_ms) {
-    const std::string aside = path + ".damaged-" + std::to_string(now_ms);
+    std::string aside = path + ".damaged-" + std::to_string(now_ms);
     std::error_code error;
     std::filesystem::rename(path, aside, error);
     if (error) return fail(Code::Unavailable, "rename " + path + ": " + error.message(), "move the file away by hand");

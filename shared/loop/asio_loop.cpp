@@ -37,7 +37,7 @@ struct Loop::Impl {
     std::atomic<bool> stopping = false;
 };
 
-Timer& Timer::operator=(Timer&& other) {
+Timer& Timer::operator=(Timer&& other) noexcept {
     if (this != &other) {
         cancel();
         state_ = std::move(other.state_);
@@ -54,7 +54,7 @@ void Timer::cancel() {
     state_.reset();
 }
 
-FdWatch& FdWatch::operator=(FdWatch&& other) {
+FdWatch& FdWatch::operator=(FdWatch&& other) noexcept {
     if (this != &other) {
         cancel();
         state_ = std::move(other.state_);

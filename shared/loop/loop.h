@@ -20,8 +20,8 @@ class Timer {
     struct State;
     Timer() = default;
     explicit Timer(std::shared_ptr<State> state) : state_(std::move(state)) {}
-    Timer(Timer&&) = default;
-    Timer& operator=(Timer&& other);
+    Timer(Timer&&) noexcept = default;
+    Timer& operator=(Timer&& other) noexcept;
     ~Timer();
     void cancel();
 
@@ -35,8 +35,8 @@ class FdWatch {
     struct State;
     FdWatch() = default;
     explicit FdWatch(std::shared_ptr<State> state) : state_(std::move(state)) {}
-    FdWatch(FdWatch&&) = default;
-    FdWatch& operator=(FdWatch&& other);
+    FdWatch(FdWatch&&) noexcept = default;
+    FdWatch& operator=(FdWatch&& other) noexcept;
     ~FdWatch();
     void cancel();
     bool active() const { return state_ != nullptr; }
