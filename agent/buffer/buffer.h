@@ -9,7 +9,8 @@
 // R5  A welcome is the coordinator's word on what it has: acked marks are replaced by it. What it lacks and is still held is
 //     sent again; what is no longer held becomes a Gap with reason Released.
 // R6  A coordinator that has more of our stream than we ever sealed means that this file went back in time: a new stream
-//     begins, and what is not known to be acked is sealed again under it.
+//     begins, and what is not known to be acked is sealed again under it. Nothing is sent before a welcome, so more than was
+//     sealed before the last one is more, however much was sealed since.
 // R7  A damaged file is set aside, its readable rows are salvaged into a new file with a new stream; they keep their (stream,
 //     seq). What is known missing becomes a Gap with reason Damaged. A row that is damaged inside a sound file likewise. Batches
 //     behind a damaged place of the write-ahead log are searched for (wal_rescue.h).

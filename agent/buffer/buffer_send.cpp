@@ -91,6 +91,7 @@ bool Buffer::on_ack(const Ack& ack) {
         if (r.first >= 1 && r.last >= r.first && r.last <= sealed) s->acked.insert(r);
     }
     s->acked_dirty = true;
+    impl_->unsent_from = 0;  // acks follow a welcome: batches are sent
     return true;
 }
 
@@ -142,18 +143,37 @@ Result<uint64_t> Buffer::Impl::record_released(StreamState& stream) {
     return released;
 }
 
-// R6. The rows of `old` that nobody acked get numbers of the new, current stream.
-Result<void> Buffer::Impl::rehome(const StreamState& old, const Moment&) {
+// R6: nothing is sent before a welcome, so what was sealed since the last one cannot be with the coordinator. Remembered over
+// restarts: a file that went back in time shows at the next welcome, however much was sealed into it by then.
+Result<void> Buffer::Impl::load_unsent() {
+    auto saved = file.db.integer("SELECT value FROM meta WHERE key='unsent'");
+    if (!saved && saved.error().code != Code::NotFound) return pass(saved);
+    unsent_from = current().next_seq;
+    if (saved && stream_no_of(*saved) == current().no && seq_of(*saved) <= unsent_from) {
+        unsent_from = seq_of(*saved);
+        return {};
+    }
+    auto put = file.db.prepare("INSERT OR REPLACE INTO meta(key, value) VALUES('unsent',?)");
+    if (!put) return pass(put);
+    auto done = put->bind(1, id_of(current().no, unsent_from)).run();
+    if (!done && done.error().code == Code::Full) return {};  // known for this run at least
+    return done;
+}
+
+// R6. The rows of `old` that nobody acked get numbers of the new, current stream. What was never sent goes whatever number it
+// has: the coordinator has other batches under these.
+Result<void> Buffer::Impl::rehome(const StreamState& old) {
+    const uint64_t never_sent_from = unsent_from != 0 ? unsent_from : old.next_seq;
     auto rows = file.db.prepare("SELECT " + std::string(batch_columns) + " FROM batch WHERE id > ? AND id < ? ORDER BY id");
     if (!rows) return pass(rows);
-    rows->bind(1, id_of(old.no, old.acked.mark())).bind(2, id_of(old.no + 1, 0));
+    rows->bind(1, id_of(old.no, std::min(old.acked.mark(), never_sent_from - 1))).bind(2, id_of(old.no + 1, 0));
     uint64_t seq = current().next_seq;
     for (;;) {
         auto row = rows->step();
         if (!row) return pass(row);
         if (!*row) break;
         const int64_t id = rows->integer(0);
-        if (old.acked.contains(seq_of(id))) continue;
+        if (seq_of(id) < never_sent_from && old.acked.contains(seq_of(id))) continue;
         auto view = open_batch(old.id, rows->blob(5));
         if (!view) continue;  // fetch() will find and report it
         BatchHeader header = view->header;
@@ -169,7 +189,7 @@ Result<void> Buffer::Impl::rehome(const StreamState& old, const Moment&) {
     return {};
 }
 
-Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment& now) {
+Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment&) {
     WelcomeOutcome outcome;
     const std::vector<StreamState> before = impl_->streams;
     const uint64_t epoch_before = impl_->epoch;
@@ -182,8 +202,9 @@ Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment& 
                 if (w.stream == s.id) theirs.restore(w.mark, w.ranges);
             const SeqSet ours = std::exchange(s.acked, theirs);
             s.acked_dirty = true;
-            const bool ahead = theirs.highest() >= s.next_seq;
-            if (ahead && s.no == before.back().no) outcome.new_stream = true;
+            const bool is_current = s.no == before.back().no;
+            const bool ahead = theirs.highest() >= (is_current && impl_->unsent_from != 0 ? impl_->unsent_from : s.next_seq);
+            if (ahead && is_current) outcome.new_stream = true;
             if (ahead) continue;
             bool lacks = theirs.mark() < ours.mark();
             for (const SeqRange& r : ours.ranges()) lacks = lacks || !theirs.contains(r.first) || !theirs.contains(r.last);
@@ -194,10 +215,14 @@ Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment& 
             outcome.released_batches += *released;
         }
         if (outcome.new_stream) {
-            const StreamState old = before.back();
+            // The coordinator's word on what was sent counts only where it is known what was.
+            StreamState old = before.back();
+            if (impl_->unsent_from != 0) old.acked = impl_->current().acked;
             if (auto added = impl_->add_stream(); !added) return added;
-            if (auto moved = impl_->rehome(old, now); !moved) return moved;
+            if (auto moved = impl_->rehome(old); !moved) return moved;
+            if (auto kept = impl_->save_tally(); !kept) return kept;  // its rows have newer ids now
         }
+        if (auto sent = impl_->file.db.execute("DELETE FROM meta WHERE key='unsent'"); !sent) return sent;
         if (auto saved = impl_->save_acks(); !saved) return saved;
         if (epoch_before == welcome.epoch) return {};
         return impl_->save_epoch();
@@ -208,6 +233,7 @@ Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment& 
         impl_->defined_seq = defined_before;
         return pass(done, "welcome");
     }
+    impl_->unsent_from = 0;
     for (StreamState& s : impl_->streams) {
         s.acked_dirty = false;
         outcome.streams.push_back({.stream = s.id, .first_id = id_of(s.no, 1), .acked = s.acked});

@@ -37,6 +37,7 @@ struct Buffer::Impl {
     std::map<uint32_t, BootOffset> boots;      // synced ones of the file, and this boot
     uint32_t boot_no = 0;
     uint64_t epoch = 0;
+    uint64_t unsent_from = 0;                  // no batch of the current stream from this one on was ever sent; 0: not known
     BufferStats counts;
     int64_t gap_rows = 0;
     Statement insert_batch;
@@ -72,7 +73,8 @@ struct Buffer::Impl {
 
     // buffer_send.cpp
     Result<uint64_t> record_released(StreamState& stream);
-    Result<void> rehome(const StreamState& old, const Moment& now);
+    Result<void> load_unsent();
+    Result<void> rehome(const StreamState& old);
 
     // buffer_room.cpp: rows go, gaps of unacked ones stay, in one transaction.
     Result<void> remove(const std::vector<int64_t>& ids, GapReason reason);

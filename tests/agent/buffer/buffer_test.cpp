@@ -223,6 +223,42 @@ TEST_F(BufferStory, AFileThatWentBackInTimeStartsANewStream) {  // R6
     EXPECT_EQ(waiting_seqs(stream()).size(), 7u);
 }
 
+// What was sealed since the file went back bears numbers that the coordinator knows for other batches.
+TEST_F(BufferStory, AFileThatWentBackInTimeLosesNothingThatWasSealedIntoItSince) {  // R6
+    open();
+    welcome(7);
+    seal_many(10);
+    ack(4);
+    close();
+    for (int restart = 0; restart < 3; ++restart) {  // offline; the coordinator has had 12 batches before the file went back
+        open();
+        seal_many(5);
+        power_cut();
+    }
+    open();
+    const uint64_t old = stream();
+    const auto outcome = welcome(7, {{.stream = old, .mark = 12, .ranges = {}}});
+    EXPECT_TRUE(outcome.new_stream);
+    EXPECT_TRUE(waiting_seqs(old).empty()) << "what lies before is with the coordinator";
+    EXPECT_EQ(waiting_seqs(stream()).size(), 15u);
+    const auto again = welcome(7, {{.stream = old, .mark = 12, .ranges = {}}, {.stream = stream(), .mark = 15, .ranges = {}}});
+    EXPECT_FALSE(again.new_stream);
+    EXPECT_TRUE(waiting().empty());
+}
+
+TEST_F(BufferStory, ARestartBeforeAnAckIsNoStepBackInTime) {  // R6
+    open();
+    const uint64_t first = stream();
+    welcome(7);
+    seal_many(10);
+    power_cut();
+    open();
+    EXPECT_FALSE(welcome(7, {{.stream = first, .mark = 10, .ranges = {}}}).new_stream);
+    seal_many(3);
+    EXPECT_FALSE(welcome(7, {{.stream = first, .mark = 13, .ranges = {}}}).new_stream);
+    EXPECT_EQ(stream(), first);
+}
+
 TEST_F(BufferStory, TwoAgentsNeverShareABuffer) {  // R9
     open();
     auto second = Buffer::open(path, options, boot, clock.wall());
