@@ -1,4 +1,5 @@
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -243,7 +244,7 @@ Result<void> build(const std::string& path, const std::string& repairing, OpenRe
         salvage = std::move(*batches);
     }
     report.salvaged_batches = salvage.rows;
-    return to->transaction([&]() -> Result<void> {
+    auto written = to->transaction([&]() -> Result<void> {
         int64_t last_no = 0;
         for (const auto& [no, stream] : remains.streams) {
             auto missing = note_missing(*to, stream, salvage.seqs[no], remains.gaps, salvage.lowest.contains(no) ? salvage.lowest[no] : 1);
@@ -264,6 +265,19 @@ Result<void> build(const std::string& path, const std::string& repairing, OpenRe
         return to->execute("INSERT OR IGNORE INTO boot(boot_no, boot_id, state, offset_ms, error_ms) VALUES(" +
                            std::to_string(salvage.boot_no_max) + ",0,0,0,0)");
     });
+    if (!written) return written;
+    return to->execute("PRAGMA wal_checkpoint(TRUNCATE)");  // only the main file is renamed
+}
+
+// A repair by root must not lock the agent's own user out.
+void give_to_owner_of(const std::string& path, const std::string& file) {
+    struct stat s {};
+    if (::stat(path.c_str(), &s) != 0) return;
+    if (::chown(file.c_str(), s.st_uid, s.st_gid) == 0 || ::geteuid() != 0) ::chmod(file.c_str(), s.st_mode & 0777);
+}
+
+void drop(const std::string& file) {
+    for (const char* tail : {"", "-wal", "-shm"}) ::unlink((file + tail).c_str());
 }
 
 }  // namespace
@@ -272,8 +286,12 @@ Result<OpenReport> repair_buffer_file(const std::string& path, WallTime now, con
     OpenReport report;
     report.complaint = complaint;
     const std::string repairing = path + ".repairing";
-    for (const char* tail : {"", "-wal", "-shm"}) ::unlink((repairing + tail).c_str());
-    if (auto built = build(path, repairing, report); !built) return pass(built);
+    drop(repairing);
+    if (auto built = build(path, repairing, report); !built) {
+        drop(repairing);  // on a full disk it is what fills it
+        return pass(built);
+    }
+    give_to_owner_of(path, repairing);
     report.set_aside = path + ".damaged-" + std::to_string(now.ms);
     for (const char* tail : {"", "-wal"}) {
         const int renamed = ::rename((path + tail).c_str(), (report.set_aside + tail).c_str());

@@ -1,4 +1,6 @@
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <random>
@@ -201,6 +203,23 @@ TEST_F(DamagedBuffer, ARepairThatWasCutIsDoneAgain) {  // R7
     if (std::filesystem::exists(path + "-wal")) std::filesystem::rename(path + "-wal", path + ".repairing-wal");
     open();
     EXPECT_EQ(buffer->hello_streams().size(), 2u);
+}
+
+TEST_F(DamagedBuffer, AFileRepairedByRootStillBelongsToTheAgentsUser) {  // R7
+    if (::geteuid() != 0) GTEST_SKIP() << "only root repairs another one's file";
+    checkpointed();
+    constexpr uid_t nobody = 65534;
+    ASSERT_EQ(::chown(folder.c_str(), nobody, nobody), 0);
+    ASSERT_EQ(::chown(path.c_str(), nobody, nobody), 0);
+    std::filesystem::remove(path + ".lock");
+    overwrite(path, size_of(path) / 2, 1024);
+    open();
+    EXPECT_FALSE(buffer->opened().set_aside.empty());
+    for (const char* tail : {"", "-wal", ".lock"}) {
+        struct stat s {};
+        ASSERT_EQ(::stat((path + tail).c_str(), &s), 0) << tail;
+        EXPECT_EQ(s.st_uid, nobody) << tail;
+    }
 }
 
 TEST_F(DamagedBuffer, AFullDiskIsAnErrorOfTheSealAndPasses) {  // R8
