@@ -1,8 +1,10 @@
 #include "agent/app/agent.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <deque>
 #include <optional>
 
 #include "agent/app/agent_config.h"
@@ -24,8 +26,12 @@ namespace {
 constexpr Duration tend_every = seconds(10);
 constexpr Duration seal_retry = seconds(5);
 constexpr Duration end_within = seconds(4);
-constexpr Duration end_at_last = seconds(9);
+constexpr Duration end_at_last = seconds(7);
+constexpr unsigned end_whatever_seconds = 9;
 constexpr Duration stuck_after = seconds(60);
+constexpr Duration stuck_opening_after = minutes(15);  // a large file is checked and repaired
+constexpr Duration event_every = seconds(10);
+constexpr size_t events_waiting_max = 64;
 constexpr Duration unacked_too_long = minutes(5);
 constexpr size_t seals_under_way_max = 4;
 constexpr size_t event_bytes_max = 1024;
@@ -108,6 +114,7 @@ class Agent {
     void seal(std::vector<Draft> drafts);
     void arm_seal();
     void tell(const std::string& text);
+    void tell_next();
     void probe();
     void on_probed(NodeHealth probed);
     void publish_devices(const std::vector<DeviceHealth>& devices);
@@ -144,9 +151,10 @@ class Agent {
     size_t discovered_ = 0;
     uint64_t local_connections_ = 0;
     log::Gate seal_gate_{minutes(1)};
-    log::Gate event_gate_{seconds(10)};
+    log::Gate event_gate_{event_every};
     uint64_t events_ = 0;
     uint64_t events_suppressed_ = 0;
+    std::deque<std::string> events_waiting_;
     bool ready_ = false;
     bool ending_ = false;
     bool tending_ = false;
@@ -161,6 +169,8 @@ class Agent {
     Timer tend_timer_;
     Timer probe_timer_;
     Timer watch_timer_;
+    Timer opening_timer_;
+    Timer events_timer_;
     Timer devices_timer_;
     Timer end_timer_;
     Worker prober_;
@@ -177,6 +187,10 @@ int Agent::run() {
         }
     }
     read_clock();
+    // A repair may take longer than systemd waits for a start.
+    opening_timer_ = loop_.every(seconds(10), [this] {
+        if (clock_.mono() - buffers_.answered_at() < stuck_opening_after) systemd::notify("EXTEND_TIMEOUT_USEC=30000000");
+    });
     buffers_.open([this](Result<BufferShell::Ready> ready) { on_opened(std::move(ready)); });
     loop_.run();
     prober_.finish();
@@ -184,6 +198,7 @@ int Agent::run() {
 }
 
 void Agent::on_opened(Result<BufferShell::Ready> ready) {
+    opening_timer_.cancel();
     if (!ready) {
         log::error("buffer_not_opened", {{"why", ready.error().message()}});
         exit_code_ = 1;
@@ -193,6 +208,12 @@ void Agent::on_opened(Result<BufferShell::Ready> ready) {
     ready_ = true;
     boot_no_ = ready->boot_no;
     batcher_.restore(ready->layouts);
+    // What died while the agent was away shall not stay "ok" for ever: devices of earlier runs are known from the start.
+    for (const Layout& layout : ready->layouts) {
+        DeviceNote known;
+        known.device = layout.device;
+        devices_->on_note(known, clock_.mono());
+    }
     offset_ = {};
     for (const BootOffset& b : ready->boots)
         if (b.boot_no == boot_no_) offset_ = b;
@@ -211,7 +232,7 @@ void Agent::on_opened(Result<BufferShell::Ready> ready) {
 
 // The buffer was damaged while it ran, and is another one now.
 void Agent::on_reopened() {
-    buffers_.open([this](Result<BufferShell::Ready> ready) {
+    buffers_.describe([this](Result<BufferShell::Ready> ready) {
         if (!ready) return;
         boot_no_ = ready->boot_no;
         offset_ = {};
@@ -302,8 +323,14 @@ void Agent::seal(std::vector<Draft> drafts) {
 void Agent::tell(const std::string& text) {
     ++events_;
     if (!event_gate_.open(clock_.mono())) {
-        ++events_suppressed_;
         log::debug("event", {{"text", text}});
+        // Most are told only once: they wait for their turn.
+        if (events_waiting_.size() >= events_waiting_max) {
+            ++events_suppressed_;
+            return;
+        }
+        events_waiting_.push_back(text);
+        if (events_waiting_.size() == 1) events_timer_ = loop_.every(event_every, [this] { tell_next(); });
         return;
     }
     log::warn("event", {{"text", text}, {"suppressed", event_gate_.suppressed()}});
@@ -312,9 +339,19 @@ void Agent::tell(const std::string& text) {
     seal({Draft{.kind = BatchKind::Events, .priority = Priority::Low, .body = body.dump()}});
 }
 
+void Agent::tell_next() {
+    if (!events_waiting_.empty()) {
+        const std::string text = std::move(events_waiting_.front());
+        events_waiting_.pop_front();
+        --events_;  // counted when it came
+        tell(text);
+    }
+    if (events_waiting_.empty()) events_timer_.cancel();
+}
+
 void Agent::probe() {
     read_clock();
-    if (probing_) return;  // a sick disk: the last look has not come back
+    if (probing_ || !ready_) return;  // a sick disk: the last look has not come back
     probing_ = prober_.try_post([this, probe = probe_, at = clock_.mono(), wall = now().wall] {
         auto probed = std::make_shared<NodeHealth>(probe->probe(at, wall));
         loop_.post([this, probed] { on_probed(std::move(*probed)); });
@@ -366,19 +403,20 @@ std::vector<std::string> Agent::complaints() {
     const MonoTime at = clock_.mono();
     if (!ready_) found.push_back("the buffer is not open yet");
     if (ready_ && !buffers_.stats().writable) found.push_back("the buffer cannot be written");
+    if (ready_ && buffers_.opening()) found.push_back("the buffer's file is being repaired");
     if (ready_ && at - buffers_.answered_at() > stuck_after) found.push_back("the buffer does not answer");
     const auto due = batcher_.due();
     if (due && at - *due > stuck_after) found.push_back("readings wait to be sealed");
     // Away is a reason, not a failure; open and unheard is one.
     const UplinkState up = uplink_.state();
-    if (up.phase == WindowPhase::Open && up.unacked_batches > 0 && at - up.last_ack_at > unacked_too_long && up.last_ack_at.ms > 0)
+    if (up.phase == WindowPhase::Open && up.unheard_since && at - *up.unheard_since > unacked_too_long)
         found.push_back("the coordinator does not acknowledge");
     return found;
 }
 
 // Progress, not mere life: systemd restarts an agent whose buffer hangs.
 void Agent::watch() {
-    const bool hangs = ready_ && clock_.mono() - buffers_.answered_at() > stuck_after;
+    const bool hangs = clock_.mono() - buffers_.answered_at() > (buffers_.opening() ? stuck_opening_after : stuck_after);
     if (!hangs) systemd::notify("WATCHDOG=1");
 }
 
@@ -417,7 +455,15 @@ void Agent::reload() {
         probe_ = std::make_shared<NodeProbe>(fresh.node_health);
         probe_timer_ = loop_.every(fresh.node_health.probe_every, [this] { probe(); });
     }
-    if (changes.in("device_health")) devices_ = std::make_unique<DeviceHealthTracker>(fresh.device_health);
+    if (changes.in("device_health")) {
+        auto tracker = std::make_unique<DeviceHealthTracker>(fresh.device_health);
+        for (const DeviceHealth& d : devices_->all(clock_.mono(), now().wall)) {
+            DeviceNote known;
+            known.device = d.device;
+            tracker->on_note(known, clock_.mono());
+        }
+        devices_ = std::move(tracker);
+    }
     if (changes.in("buffer")) {
         batcher_.set_limits(fresh.batcher);
         buffers_.set_options(fresh.buffer);
@@ -437,6 +483,9 @@ void Agent::end(int signal_number) {
     log::info("agent_ending", {{"signal", signal_number}});
     systemd::notify("STOPPING=1");
     end_timer_ = loop_.after(end_at_last, [this] { loop_.stop(); });
+    // A worker that hangs on a sick disk holds nobody: what is sealed is on it, what is not cannot be.
+    std::signal(SIGALRM, [](int) { ::_exit(1); });
+    ::alarm(end_whatever_seconds);
     if (!ready_) {
         loop_.stop();
         return;

@@ -1,5 +1,7 @@
 #include "agent/buffer/buffer_shell.h"
 
+#include <atomic>
+
 #include "shared/base/log.h"
 
 namespace basmalin::agent {
@@ -23,13 +25,16 @@ struct BufferShell::Inside {
     MonoTime stats_at{INT64_MIN / 2};
     bool closed = false;
     bool reopened = false;  // told to the loop with the next answer
+    std::atomic<bool> opening = false;  // threads: the loop's reads it
 
     Result<void> open(Duration check_deadline) {
-        opened_at = clock->mono();
         buffer.reset();
         BufferOptions checked = options;
         checked.check_deadline = check_deadline;
+        opening = true;
         auto opened = Buffer::open(path, checked, boot, clock->wall());
+        opening = false;
+        opened_at = clock->mono();
         if (!opened) return pass(opened);
         buffer = std::move(*opened);
         return {};
@@ -46,6 +51,7 @@ struct BufferShell::Inside {
         if (!buffer) return fail(Code::Unavailable, "the buffer cannot be opened");
         return buffer.get();
     }
+    Ready ready() const { return {buffer->opened(), buffer->layouts(), buffer->boot_no(), buffer->boots()}; }
     void note(const Error& error) {
         if (error.code != Code::Corrupt) return;
         log::error("buffer_damaged", {{"why", error.text}});
@@ -75,8 +81,10 @@ void BufferShell::run(Work work, Done done) {
             decltype(work(*inside)) result;
             std::optional<BufferStats> stats;
             bool reopened = false;
+            bool open = false;
         };
-        auto carried = std::make_shared<Carried>(Carried{work(*inside), {}, false});
+        auto carried = std::make_shared<Carried>(Carried{work(*inside), {}, false, false});
+        carried->open = inside->buffer != nullptr;
         carried->reopened = std::exchange(inside->reopened, false);
         const MonoTime now = inside->clock->mono();
         if (inside->buffer && now - inside->stats_at >= stats_every) {
@@ -87,6 +95,7 @@ void BufferShell::run(Work work, Done done) {
             if (!*alive) return;
             answered_at_ = clock_.mono();
             if (carried->stats) stats_ = *carried->stats;
+            if (!carried->open) stats_.writable = false;
             done(std::move(carried->result));
             if (carried->reopened && reopened_) reopened_();
         });
@@ -97,10 +106,22 @@ void BufferShell::open(Answer<Result<Ready>> answer) {
     run(
         [](Inside& in) -> Result<Ready> {
             if (auto opened = in.open(in.options.check_deadline); !opened) return pass(opened);
-            return Ready{in.buffer->opened(), in.buffer->layouts(), in.buffer->boot_no(), in.buffer->boots()};
+            return in.ready();
         },
         std::move(answer));
 }
+
+void BufferShell::describe(Answer<Result<Ready>> answer) {
+    run(
+        [](Inside& in) -> Result<Ready> {
+            auto buffer = in.get();
+            if (!buffer) return pass(buffer);
+            return in.ready();
+        },
+        std::move(answer));
+}
+
+bool BufferShell::opening() const { return inside_->opening; }
 
 void BufferShell::seal(std::vector<Draft> drafts, Moment now, Answer<Sealing> answer) {
     ++seals_under_way_;

@@ -42,6 +42,7 @@ class BufferShell {
     BufferShell& operator=(const BufferShell&) = delete;
 
     void open(Answer<Result<Ready>> answer);
+    void describe(Answer<Result<Ready>> answer);  // of the buffer as it is open now
     void seal(std::vector<Draft> drafts, Moment now, Answer<Sealing> answer);
     void seal_definitions(Moment now, Answer<std::vector<Held>> answer);
     void seal_gaps(Moment now, Answer<std::vector<Held>> answer);
@@ -56,6 +57,8 @@ class BufferShell {
     void close(std::function<void()> done);
 
     const BufferStats& stats() const { return stats_; }
+    // A file is opened, checked and perhaps repaired: with a large one that takes its time.
+    bool opening() const;
     size_t seals_under_way() const { return seals_under_way_; }
     MonoTime answered_at() const { return answered_at_; }  // when the worker last finished something
 

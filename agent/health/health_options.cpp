@@ -21,7 +21,7 @@ void declare(Schema& schema, DeviceHealthOptions& options) {
     schema.number("silent_after_intervals", options.silent_after_intervals, 1, 1000, "And silent after this many.");
     schema.duration("interval_least", options.interval_least, seconds(1), hours(1),
                     "Messages closer together than this are one burst: no device is expected to be quicker.");
-    schema.duration("silent_without_interval", options.silent_without_interval, minutes(1), hours(24 * 90),
+    schema.duration("silent_without_interval", options.silent_without_interval, seconds(1), hours(24 * 90),
                     "When a device without a steady interval counts as silent.");
     schema.number("battery_low_percent", options.battery_low_percent, 0, 100, "At or below it, the device's health says so.");
     schema.duration("report_every", options.report_every, seconds(5), hours(1),

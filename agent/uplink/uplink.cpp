@@ -340,7 +340,7 @@ UplinkState Uplink::state() const {
             .bad_messages_total = bad_messages_,
             .in_flight_messages = window_.messages_in_flight,
             .unacked_batches = window_.live_unacked + window_.backlog_unacked,
-            .last_ack_at = window_.last_ack_at};
+            .unheard_since = window_.unheard_since};
 }
 
 }  // namespace basmalin::agent

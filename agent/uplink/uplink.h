@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -40,7 +41,7 @@ struct UplinkState {
     uint64_t bad_messages_total = 0;
     size_t in_flight_messages = 0;
     size_t unacked_batches = 0;  // sent
-    MonoTime last_ack_at{INT64_MIN / 2};
+    std::optional<MonoTime> unheard_since;  // sent, and no ack since
 };
 
 class Uplink {

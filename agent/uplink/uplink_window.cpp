@@ -83,6 +83,7 @@ void Turn::leave(std::string why) {
     put_everything_back();
     w.phase = WindowPhase::Away;
     w.reason = std::move(why);
+    if (w.strikes == 0) w.unheard_since.reset();
     w.messages_in_flight = 0;
     w.hello_message = 0;
     w.hello_wanted = false;
@@ -109,6 +110,7 @@ void Turn::pause(std::string why) {
     put_everything_back();
     w.messages = std::move(kept);
     w.phase = WindowPhase::Paused;
+    w.unheard_since.reset();
     w.reason = std::move(why);
     w.hello_deadline = now_ + wait_after(w.greetings);
 }
@@ -184,6 +186,7 @@ void Turn::on(const event::Sealed& e) {
             unwanted.ids.push_back(ref.id);
             w.backlog_until = std::max(w.backlog_until, ref.id);
             w.backlog_end = false;
+            if (is_alarm) w.alarm_end = false;  // R1: it is read again before the rest of the backlog
             continue;
         }
         w.batches[ref.id] = {ref, is_alarm ? Lane::Alarm : Lane::Live, Window::Where::Waiting};
@@ -254,6 +257,8 @@ void Turn::drop_acked(uint64_t stream) {
     w.strikes = 0;
     w.last_ack_at = now_;
     for (const int64_t id : done.ids) forget(id);
+    w.unheard_since.reset();
+    if (w.live_unacked + w.backlog_unacked > 0) w.unheard_since = now_;
     for (auto message = w.messages.begin(); message != w.messages.end();) {
         std::erase_if(message->second.ids, [&](int64_t id) { return !w.batches.contains(id); });
         if (message->second.ids.empty()) message->second.deadline = {INT64_MAX};
@@ -325,6 +330,7 @@ void Turn::publish(Lane lane, uint64_t stream, std::vector<int64_t> ids, int res
     const uint64_t number = w.next_message++;
     w.messages[number] = {lane, stream, ids, resends, now_ + wait_after(resends + w.strikes), true};
     ++w.messages_in_flight;
+    if (!w.unheard_since) w.unheard_since = now_;
     w.sent_batches_total += ids.size();
     commands.push_back(command::Publish{number, lane, stream, std::move(ids)});
 }

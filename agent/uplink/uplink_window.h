@@ -185,6 +185,7 @@ struct Window {
     MonoTime definitions_not_before{INT64_MIN / 2};
 
     MonoTime last_ack_at{INT64_MIN / 2};
+    std::optional<MonoTime> unheard_since;  // batches are sent and no ack has come since; outlives the reconnects of R5
     uint64_t resends_total = 0;
     uint64_t sent_batches_total = 0;
 };

@@ -210,6 +210,39 @@ TEST_F(WindowStory, AMessageHoldsUpToThirtyTwoKibibytes) {  // R4
     EXPECT_EQ(window.live_unacked, 60u);
 }
 
+TEST_F(WindowStory, AnAlarmThatOverflowsGoesBeforeTheBacklog) {  // R1
+    limits.live_batches_max = 2;
+    limits.live_waiting_max = 4;
+    open();
+    for (uint64_t seq = 1; seq <= 6; ++seq) seal(seq);
+    const auto fetches = only<command::Fetch>(happens(event::Sealed{{batch(7, Priority::Alarm)}}));
+    ASSERT_EQ(fetches.size(), 1u);
+    EXPECT_EQ(fetches[0].lane, Lane::Alarm);
+    happens(event::Fetched{.lane = Lane::Alarm, .batches = {batch(7, Priority::Alarm)}, .last_id = 7, .end = true, .number = fetches[0].number});
+    for (const auto& p : only<command::Publish>(std::vector(all))) happens(event::Published{p.message, 0});
+    const auto sent = only<command::Publish>(ack(2));
+    ASSERT_FALSE(sent.empty());
+    EXPECT_EQ(sent[0].ids, std::vector<int64_t>{7});
+}
+
+TEST_F(WindowStory, ACoordinatorThatNeverAcksIsKnownToBeUnheardOverReconnects) {  // R5
+    open();
+    EXPECT_FALSE(window.unheard_since);
+    const MonoTime sent_at = now;
+    seal(1);
+    for (int i = 0; i < 200 && window.phase == WindowPhase::Open; ++i) tick_at(seconds(1));
+    ASSERT_EQ(window.phase, WindowPhase::Away);
+    connect();
+    welcome();
+    seal(2);
+    EXPECT_EQ(window.unheard_since, sent_at);
+    ack(2);
+    EXPECT_FALSE(window.unheard_since);
+    seal(3);
+    happens(event::Disconnected{});
+    EXPECT_FALSE(window.unheard_since) << "a network that is away is no deaf coordinator";
+}
+
 TEST_F(WindowStory, DefinitionsAreSealedWhenAskedForButNotAgainAndAgain) {
     open();
     const Ack asking{.epoch = epoch, .stream = stream, .mark = 0, .ranges = {}, .definitions_wanted = true};
