@@ -83,7 +83,7 @@ void Writer::hurry() {
     wake();
 }
 
-bool Writer::idle() const { return ring_.messages() == 0 && !scheduled_ && !holding_ && results_waiting_ == 0; }
+bool Writer::idle() const { return !more() && !scheduled_ && !holding_ && results_waiting_ == 0; }
 
 // Posted work finds this writer alive: it asks for the callbacks that only a living one owns.
 void Writer::to_loop(std::function<void()> work) {
@@ -98,34 +98,43 @@ void Writer::give(std::function<void()> result) {
     to_loop([this, result = std::move(result)] {
         result();
         --results_waiting_;
-        if (ring_.messages() > 0) wake();
+        if (more()) wake();
     });
 }
 
 // One group a call, so that other work has its turn. `scheduled_` stays true until nothing is left for us.
 void Writer::drain() {
-    if (!holding_ && results_waiting_ < options_.results_max) take();
+    if (!holding_ && results_waiting_ < options_.results_max) following_.empty() ? take() : commit_next();
     progress_ms_ = clock_.mono().ms;
     scheduled_ = false;
     // When held back (R2) or ahead of the loop (R5), the retry or the loop wakes us.
-    if (ring_.messages() > 0 && !holding_ && results_waiting_ < options_.results_max) wake();
+    if (more() && !holding_ && results_waiting_ < options_.results_max) wake();
 }
 
 void Writer::take() {
-    std::vector<IncomingBatch> batches;
     Taken taken;
     for (const Arrived& message : ring_.gather(options_.gather)) {
         taken.message_bytes.push_back(message.payload.size());
         auto its = batches_of(message);
         if (its) {
-            batches.insert(batches.end(), std::make_move_iterator(its->begin()), std::make_move_iterator(its->end()));
+            following_.insert(following_.end(), std::make_move_iterator(its->begin()), std::make_move_iterator(its->end()));
         } else {
             taken.garbage.push_back({message.topic.node, std::move(its.error())});
         }
     }
     if (taken.message_bytes.empty()) return;
+    following_count_ = following_.size();
     give([this, taken = std::move(taken)] { callbacks_->taken(taken); });
-    if (!batches.empty()) commit(std::move(batches));
+    if (!following_.empty()) commit_next();
+}
+
+// R6
+void Writer::commit_next() {
+    const auto end = following_.begin() + static_cast<std::ptrdiff_t>(std::min(following_.size(), options_.batches_max));
+    std::vector<IncomingBatch> group(std::make_move_iterator(following_.begin()), std::make_move_iterator(end));
+    following_.erase(following_.begin(), end);
+    commit(std::move(group));
+    following_count_ = following_.size();
 }
 
 void Writer::commit(std::vector<IncomingBatch> batches) {

@@ -7,10 +7,12 @@
 //     between, then it is the store that is ill, not they: further ones are counted and not acked, so the gateways keep them.
 // R4  A message whose envelope cannot be decoded is reported with its node and not acked: there is nothing to ack.
 // R5  At most results_max results wait for the loop: a loop that is slow slows the writer.
-// R6  Other work on the store (marks, saves, maintenance) runs between commits, in the order given.
+// R6  A transaction holds at most batches_max batches, however many tiny ones a message carries: the rest of what was taken follows.
+// R7  Other work on the store (marks, saves, maintenance) runs between commits, in the order given.
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,6 +31,7 @@ struct WriterOptions {
     Gather gather;
     Backoff retry{.first = milliseconds(200), .cap = seconds(10)};
     int64_t results_max = 8;
+    size_t batches_max = 4096;  // R6
     int condemned_in_a_row_max = 16;  // R3
 };
 
@@ -87,7 +90,9 @@ class Writer {
   private:
     void drain();
     void take();
+    void commit_next();
     void commit_held();
+    bool more() const { return ring_.messages() > 0 || following_count_ > 0; }
     void commit(std::vector<IncomingBatch> batches);
     void give(std::function<void()> result);
     void committed(std::vector<IncomingBatch> batches, CommitResult result, MonoTime begun);
@@ -107,6 +112,8 @@ class Writer {
     std::atomic<int64_t> results_waiting_ = 0;
     std::atomic<int64_t> progress_ms_;
     std::atomic<int64_t> written_ms_;
+    std::deque<IncomingBatch> following_;           // the writer's thread: taken, for the transactions to come (R6)
+    std::atomic<size_t> following_count_ = 0;
     std::vector<std::vector<IncomingBatch>> held_;  // the writer's thread; not empty: they wait for their next try
     int condemned_in_a_row_ = 0;                    // the writer's thread
     Timer retry_;                                    // the loop's thread

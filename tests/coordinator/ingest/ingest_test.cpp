@@ -111,6 +111,24 @@ TEST(Ingest, WriterR3OneBatchThatBreaksTheTransactionIsADeadLetterAndAcked) {
     EXPECT_EQ(world.store->stats().value().dead_letters, 1) << "it is kept for a person";
 }
 
+TEST(Ingest, WriterR6AFloodOfTinyBatchesIsCommittedInSeveralTransactions) {
+    World world;
+    const Gateway g1;
+    const Gateway evil{.node = "evil", .stream = 666};
+    world.store->broken = true;
+    world.send(g1, Topic::Kind::Up, g1.up(1, 1));
+    ASSERT_TRUE(world.until([&] { return world.ingest->stats().commit_retrying; }));
+    const std::string flood = evil.up(std::vector<std::string>(2000, "x"));
+    for (int i = 0; i < 5; ++i) world.send(evil, Topic::Kind::Up, flood);
+    world.send(g1, Topic::Kind::Up, g1.up(2, 2));
+    world.store->broken = false;
+    ASSERT_TRUE(world.until([&] { return world.acked(g1) == 2; })) << "what comes behind the flood is stored";
+    EXPECT_EQ(world.ingest->stats().batches_dead, 10'000U);
+    EXPECT_EQ(world.store->most_batches, WriterOptions().batches_max);
+    EXPECT_EQ(world.store->commits, 4) << "the first batch, then three for the rest";
+    EXPECT_TRUE(world.stop());
+}
+
 TEST(Ingest, WriterR3AStoreThatIsIllBuriesAndAcksNothing) {
     World world;
     world.store->damaged = true;

@@ -84,6 +84,7 @@ class FaultyStore final : public Store {
             if (poisoned != 0 && batch.stream == poisoned) return fail(Code::Corrupt, "commit: this one breaks the transaction");
         }
         ++commits;
+        most_batches = std::max(most_batches.load(), batches.size());
         return real_->commit(batches);
     }
     Result<CommitResult> give_up(const IncomingBatch& batch, const std::string& reason) override {
@@ -116,6 +117,7 @@ class FaultyStore final : public Store {
     std::atomic<bool> damaged = false;
     std::atomic<uint64_t> poisoned = 0;
     std::atomic<int> commits = 0;
+    std::atomic<size_t> most_batches = 0;
     std::atomic<int> maintained = 0;
 
   private:
