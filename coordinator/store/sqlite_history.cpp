@@ -129,12 +129,18 @@ Result<std::unique_ptr<HistoryFile>> HistoryFile::open(const std::string& folder
                    {&file->name_series, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"},
                    {&file->find_applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
                    {&file->save_applied, "INSERT OR REPLACE INTO applied(stream, block, bits) VALUES(?, ?, ?)"},
-                   {&file->last_part, "SELECT ifnull(max(part), 0), count(*) FROM chunk WHERE device = ? AND day = ?"},
+                   {&file->last_part, "SELECT ifnull(max(part), 0), count(*) FROM chunk WHERE device = ? AND day = ? AND rolled < 2"},
                    {&file->insert_chunk, "INSERT INTO chunk(device, day, part, rolled, readings, bytes) VALUES(?, ?, ?, ?, ?, ?)"},
                    {&file->open_days, "SELECT day, device FROM chunk WHERE rolled = 0 AND day < ? ORDER BY day, device LIMIT 1"},
-                   {&file->day_chunks, "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? ORDER BY part"},
+                   {&file->day_size, "SELECT ifnull(sum(readings), 0) FROM chunk WHERE device = ? AND day = ? AND rolled < 2"},
+                   {&file->day_chunks,
+                    "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? AND rolled < 2 ORDER BY part"},
+                   {&file->open_chunks,
+                    "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? AND rolled = 0 ORDER BY part"},
                    {&file->delete_chunk, "DELETE FROM chunk WHERE id = ?"},
-                   {&file->roll_chunk, "UPDATE chunk SET rolled = 1 WHERE device = ? AND day = ?"},
+                   {&file->roll_chunk, "UPDATE chunk SET rolled = 1 WHERE id = ?"},
+                   {&file->spoil_chunk, "UPDATE chunk SET rolled = 2, part = id WHERE id = ?"},
+                   {&file->find_rollup, "SELECT bytes FROM rollup WHERE series = ? AND step = ? AND day = ?"},
                    {&file->save_rollup, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"}});
     if (!prepared) return pass(prepared, path);
     return file;

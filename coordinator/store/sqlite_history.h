@@ -16,8 +16,9 @@ namespace basmalin::coordinator {
 
 // The part of a chunk row's life that readers ask for.
 enum class Rolled : int64_t {
-    No = 0,   // its readings are in no rollup yet: the day is dirty
-    Yes = 1,  // the day's rollups cover it
+    No = 0,       // its readings are in no rollup yet: the day is dirty
+    Yes = 1,      // the day's rollups cover it
+    Damaged = 2,  // cannot be read: kept for a person, left out of everything; its part is its id
 };
 
 std::string history_path(const std::string& folder, int32_t month);
@@ -35,7 +36,7 @@ struct HistoryFile {
     uint64_t used = 0;
     Database db;
     Statement name_device, name_series, find_applied, save_applied, last_part, insert_chunk;
-    Statement open_days, day_chunks, delete_chunk, roll_chunk, save_rollup;
+    Statement open_days, day_size, day_chunks, open_chunks, delete_chunk, roll_chunk, spoil_chunk, find_rollup, save_rollup;
     std::unordered_set<int64_t> named_devices;
     std::unordered_set<int64_t> named_series;
 

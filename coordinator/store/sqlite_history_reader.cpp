@@ -90,7 +90,7 @@ Result<HistoryReader::OpenFile*> HistoryReader::open(std::map<int32_t, std::uniq
             prepared = prepare_all(
                 file->db, {{&file->applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
                            {&file->next_day, "SELECT min(day) FROM chunk WHERE device = ? AND day BETWEEN ? AND ?"},
-                           {&file->day_chunks, "SELECT bytes FROM chunk WHERE device = ? AND day = ? ORDER BY part"},
+                           {&file->day_chunks, "SELECT bytes FROM chunk WHERE device = ? AND day = ? AND rolled < 2 ORDER BY part"},
                            {&file->dirty_days, "SELECT DISTINCT day FROM chunk WHERE device = ? AND day BETWEEN ? AND ? AND rolled = 0"}});
         }
         if (!prepared) return pass(prepared, path);

@@ -55,6 +55,8 @@ class SqliteStore final : public Store {
     // For tests: called between two durable steps, by name; an error stops the step there, as a crash would.
     std::function<Result<void>(std::string_view point)> at_point;
     Database& fleet_database() { return fleet_; }
+    // What one step of merging reads at most: some 100 ms. A day of more keeps its parts.
+    int64_t merged_readings_max = 500'000;
 
   private:
     // ---- commit (sqlite_store_commit.cpp, sqlite_store_define.cpp)
@@ -125,7 +127,9 @@ class SqliteStore final : public Store {
     Result<bool> mark_applied(Move& move, int32_t month, uint64_t stream, uint64_t seq);
     Result<void> name_all(HistoryFile& file, int64_t device, const std::vector<SeriesId>& series);
     Result<void> merge_day(int32_t month, int64_t day, int64_t device);
-    Result<bool> retire_days(HistoryFile& file);
+    Result<bool> retire_days(HistoryFile& file, bool& of_rollups);
+    bool set_rollups_aside(int32_t year, const Error& why);
+    void tell_damaged_chunk(int32_t month, int64_t id, const std::string& why);
     Result<bool> compact_step(WallTime now);
     Result<bool> expire_pending(WallTime now);
     Result<void> gather_boot(Move& move, uint64_t stream, StreamState& state, uint32_t boot_no);

@@ -14,16 +14,19 @@ namespace basmalin::coordinator {
 namespace {
 
 constexpr int64_t day_closes_after_ms = 2 * 3'600'000;
-constexpr int64_t merged_readings_max = 4'000'000;  // beyond it a day keeps its parts and gets its rollups only
-constexpr int merged_level = 12;
+constexpr int merged_level = 12;  // 200,000 readings take it less than 100 ms
+constexpr int64_t merged_well_max = 200'000;
+constexpr int merged_level_of_many = 3;
+constexpr int64_t retired_readings_per_step = 1'000'000;
 constexpr int64_t retention_every_ms = 3'600'000;
 constexpr int64_t retired_days_per_step = 16;  // (device, day) pairs
 constexpr int64_t checkpoint_every_ms = 600'000;
 constexpr int64_t checkpoint_wal_bytes = 16 << 20;
 
-// One device's day, as merging sees it.
+// Some chunks of one device's day, as merging and retiring see them.
 struct DayOfChunks {
     std::vector<int64_t> ids;
+    std::vector<std::pair<int64_t, std::string>> damaged;  // chunk, and what is wrong with it
     int64_t readings = 0;
     std::map<std::pair<std::vector<SeriesId>, bool>, ChunkTable> tables;
     std::map<std::pair<SeriesId, int64_t>, DayBuckets> rollups;  // (series, step)
@@ -51,42 +54,65 @@ struct DayOfChunks {
     }
 };
 
-// For merging: the tables and the hourly rollups; for retiring: all rollups and no tables.
-Result<DayOfChunks> read_day(HistoryFile& file, int64_t day, int64_t device, bool retiring) {
+enum class Reading {
+    Merge,   // tables and hourly rollups
+    Roll,    // hourly rollups
+    Retire,  // all rollups
+};
+
+// Chunks of `from` (bound to a device and a day) until there are `readings_max` of readings. A damaged chunk hides no other.
+Result<DayOfChunks> read_day(Statement& from, int64_t day, Reading how, int64_t readings_max) {
     DayOfChunks found;
-    Resetting guard(file.day_chunks);
-    file.day_chunks.bind(1, device).bind(2, day);
-    for (;;) {
-        auto row = file.day_chunks.step();
+    Resetting guard(from);
+    while (found.readings < readings_max) {
+        auto row = from.step();
         if (!row) return pass(row);
         if (!*row) break;
-        found.ids.push_back(file.day_chunks.integer(0));
-        found.readings += file.day_chunks.integer(2);
-        auto tables = decode_chunk(file.day_chunks.blob(3));
-        if (!tables) return pass(tables);
+        auto tables = decode_chunk(from.blob(3));
+        if (!tables) {
+            found.damaged.emplace_back(from.integer(0), tables.error().text);
+            continue;
+        }
+        found.ids.push_back(from.integer(0));
+        found.readings += from.integer(2);
         for (ChunkTable& table : *tables) {
-            found.roll_table(table, day, retiring);
-            if (retiring) continue;
-            if (found.readings <= merged_readings_max)
-                found.add_table(std::move(table));
-            else
-                found.tables.clear();
+            found.roll_table(table, day, how == Reading::Retire);
+            if (how == Reading::Merge) found.add_table(std::move(table));
         }
     }
     return found;
 }
 
+// What the day's rollups hold already.
+Result<void> add_kept(HistoryFile& file, int64_t day, DayOfChunks& chunks) {
+    for (auto& [key, buckets] : chunks.rollups) {
+        Resetting guard(file.find_rollup);
+        file.find_rollup.bind(1, key.first).bind(2, key.second).bind(3, day);
+        auto row = file.find_rollup.step();
+        if (!row) return pass(row);
+        if (!*row) continue;
+        auto kept = decode_rollup(file.find_rollup.blob(0), key.second);
+        if (!kept) return pass(kept);
+        for (size_t i = 0; i < buckets.size() && i < kept->size(); ++i)
+            if ((*kept)[i].count > 0) buckets[i].add((*kept)[i]);
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<bool> SqliteStore::maintain(WallTime now) {
-    // Retention first: on a full disk it is what makes room for the rest.
+    // Retention first: on a full disk it is what makes room for the rest. A step that fails does not keep the others from working.
+    Result<bool> all = false;
     for (const auto step : {&SqliteStore::resolve_step, &SqliteStore::retention_step, &SqliteStore::compact_step, &SqliteStore::merge_step,
                             &SqliteStore::checkpoint_step}) {
         auto done = (this->*step)(now);
-        if (!done) return pass(done, "maintain");
-        if (*done) return true;
+        if (!done && all) all = pass(done, "maintain");
+        if (!done || !*done) continue;
+        if (all) all = true;
+        break;
     }
-    return false;
+    return all;
 }
 
 Result<bool> SqliteStore::resolve_step(WallTime) {
@@ -145,16 +171,29 @@ Result<bool> SqliteStore::merge_step(WallTime now) {
     return true;
 }
 
+// A day that is small enough becomes one chunk; a larger one keeps its parts, and its rollups take in some of them at a time.
 Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) {
     auto file = history(month);
     if (!file) return pass(file);
-    auto read = read_day(**file, day, device, false);
-    if (!read) {
-        if (read.error().code == Code::Corrupt) set_aside(month, read.error());
+    const auto failed = [&](Error error) {
+        if (error.code == Code::Corrupt) set_aside(month, error);
         merging_.erase(month);
-        return pass(read, history_path(options_.folder, month));
+        return std::unexpected(std::move(error).context(history_path(options_.folder, month)));
+    };
+    bool whole = true;
+    {
+        Resetting guard((*file)->day_size);
+        (*file)->day_size.bind(1, device).bind(2, day);
+        if (auto row = (*file)->day_size.step(); !row) return failed(std::move(row.error()));
+        whole = (*file)->day_size.integer(0) <= merged_readings_max;
     }
-    const bool whole = read->readings <= merged_readings_max;
+    Statement& chunks = whole ? (*file)->day_chunks : (*file)->open_chunks;
+    chunks.bind(1, device).bind(2, day);
+    auto read = read_day(chunks, day, whole ? Reading::Merge : Reading::Roll, whole ? no_bound_ms : merged_readings_max);
+    if (!read) return failed(std::move(read.error()));
+    if (!whole) {
+        if (auto added = add_kept(**file, day, *read); !added) return failed(std::move(added.error()));
+    }
     std::string bytes;
     if (whole) {
         std::vector<ChunkTable> tables;
@@ -162,21 +201,23 @@ Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) 
             sort_table(table);
             tables.push_back(std::move(table));
         }
-        bytes = encode_chunk(tables, merged_level);
+        bytes = encode_chunk(tables, read->readings <= merged_well_max ? merged_level : merged_level_of_many);
     }
     auto written = (*file)->db.transaction([&]() -> Result<void> {
-        if (whole) {
+        for (const auto& [id, why] : read->damaged) {
+            (*file)->spoil_chunk.bind(1, id);
+            if (auto done = (*file)->spoil_chunk.run(); !done) return done;
+        }
+        for (const int64_t id : read->ids) {
+            Statement& leave = whole ? (*file)->delete_chunk : (*file)->roll_chunk;
+            leave.bind(1, id);
+            if (auto done = leave.run(); !done) return done;
+        }
+        if (whole && !read->ids.empty()) {
             Statement& insert = (*file)->insert_chunk;
-            for (const int64_t id : read->ids) {
-                (*file)->delete_chunk.bind(1, id);
-                if (auto done = (*file)->delete_chunk.run(); !done) return done;
-            }
             insert.bind(1, device).bind(2, day).bind(3, int64_t{1}).bind(4, static_cast<int64_t>(Rolled::Yes)).bind(5, read->readings);
             insert.bind_blob(6, bytes);
             if (auto done = insert.run(); !done) return done;
-        } else {
-            (*file)->roll_chunk.bind(1, device).bind(2, day);
-            if (auto done = (*file)->roll_chunk.run(); !done) return done;
         }
         for (const auto& [key, buckets] : read->rollups) {
             if (is_empty(buckets)) continue;
@@ -187,8 +228,17 @@ Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) 
         return {};
     });
     if (!written) return pass(written, history_path(options_.folder, month));
-    if (whole) chunks_[month] += 1 - static_cast<int64_t>(read->ids.size());
+    if (whole && !read->ids.empty()) chunks_[month] += 1 - static_cast<int64_t>(read->ids.size());
+    for (const auto& [id, why] : read->damaged) tell_damaged_chunk(month, id, why);
     return {};
+}
+
+void SqliteStore::tell_damaged_chunk(int32_t month, int64_t id, const std::string& why) {
+    const std::string path = history_path(options_.folder, month);
+    if (events_waiting_.size() < 100)
+        events_waiting_.push_back("store: chunk " + std::to_string(id) + " of " + path + " is damaged (" + why +
+                                  ") and left out; restore the file from a backup");
+    log::error("store.chunk_damaged", {{"file", path}, {"chunk", id}, {"error", why}});
 }
 
 // A month wholly older than raw_keep: what its readings amount to goes to its year's rollups, then it is unlinked. Doing it again
@@ -214,10 +264,15 @@ Result<bool> SqliteStore::retention_step(WallTime now) {
         return pass(file, "retire");
     }
     if (first_day_of(retiring_ + 1) * day_ms > now.ms - options_.rollup_keep.ms) {
-        auto more = retire_days(**file);
+        bool of_rollups = false;
+        auto more = retire_days(**file, of_rollups);
         if (!more) {
             const int32_t month = std::exchange(retiring_, 0);
-            if (more.error().code == Code::Corrupt) set_aside(month, more.error());
+            if (more.error().code == Code::Corrupt && of_rollups) {
+                if (set_rollups_aside(year_of(month), more.error())) retention_ms_ = 0;  // from the month's first day, to a new file
+            } else if (more.error().code == Code::Corrupt) {
+                set_aside(month, more.error());
+            }
             return pass(more, "retire");
         }
         if (*more) return true;
@@ -234,10 +289,12 @@ Result<bool> SqliteStore::retention_step(WallTime now) {
     return true;
 }
 
-// The next few (device, day)s of a month that goes; true if more are left.
-Result<bool> SqliteStore::retire_days(HistoryFile& file) {
+// The next few (device, day)s of a month that goes; true if more are left. of_rollups: a failure is the year's file's.
+Result<bool> SqliteStore::retire_days(HistoryFile& file, bool& of_rollups) {
+    of_rollups = true;
     auto into = RollupFile::open(options_.folder, year_of(file.month));
     if (!into) return pass(into);
+    of_rollups = false;
     auto days = file.db.prepare("SELECT DISTINCT device, day FROM chunk WHERE (device, day) > (?, ?) ORDER BY device, day LIMIT ?");
     if (!days) return pass(days);
     std::vector<std::pair<int64_t, int64_t>> found;
@@ -255,15 +312,25 @@ Result<bool> SqliteStore::retire_days(HistoryFile& file) {
         prepare_all(into->db, {{&save, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"},
                                {&device_name, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
                                {&series_name, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"}});
+    of_rollups = !prepared;
     if (prepared)
         prepared = prepare_all(file.db, {{&names,
                                           "SELECT device.id, node, name, quantity, unit, kind FROM series "
                                           "JOIN device ON device.id = series.device WHERE series.id = ?"}});
     if (!prepared) return pass(prepared);
+    int64_t readings = 0;
+    auto retired = retired_;
+    of_rollups = true;
     auto done = into->db.transaction([&]() -> Result<void> {
         for (const auto& [device, day] : found) {
-            auto read = read_day(file, day, device, true);
+            if (readings >= retired_readings_per_step) break;
+            file.day_chunks.bind(1, device).bind(2, day);
+            auto read = read_day(file.day_chunks, day, Reading::Retire, no_bound_ms);
+            of_rollups = read.has_value();
             if (!read) return pass(read, history_path(options_.folder, file.month));
+            for (const auto& [id, why] : read->damaged) tell_damaged_chunk(file.month, id, why);
+            readings += read->readings;
+            retired = {device, day};
             for (const auto& [key, buckets] : read->rollups) {
                 if (is_empty(buckets)) continue;
                 const std::string bytes = encode_rollup(buckets);
@@ -273,6 +340,7 @@ Result<bool> SqliteStore::retire_days(HistoryFile& file) {
                 Resetting guard(names);
                 names.bind(1, key.first);
                 auto row = names.step();
+                of_rollups = row.has_value();
                 if (!row) return pass(row);
                 if (!*row) continue;
                 device_name.bind(1, names.integer(0)).bind(2, names.blob(1)).bind(3, names.blob(2));
@@ -288,8 +356,17 @@ Result<bool> SqliteStore::retire_days(HistoryFile& file) {
         return {};
     });
     if (!done) return pass(done);
-    retired_ = {found.back().first, found.back().second};
+    retired_ = retired;
     return true;
+}
+
+bool SqliteStore::set_rollups_aside(int32_t year, const Error& why) {
+    const std::string path = rollup_path(options_.folder, year);
+    auto aside = set_database_aside(path, SystemClock().wall().ms);
+    const std::string now = aside ? "set aside as " + *aside : "and cannot be set aside: " + aside.error().message();
+    events_waiting_.push_back("store: " + path + " is damaged (" + why.text + "), " + now + "; restore it from a backup");
+    log::error("store.rollups_damaged", {{"file", path}, {"error", why.message()}, {"now", now}});
+    return aside.has_value();
 }
 
 // The log is emptied when it has grown; a reader in the way only postpones it.

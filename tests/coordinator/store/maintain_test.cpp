@@ -1,0 +1,121 @@
+#include <algorithm>
+#include <fstream>
+
+#include "tests/coordinator/store/store_fixture.h"
+
+namespace basmalin::coordinator {
+namespace {
+
+constexpr int64_t hour_ms = 3'600'000;
+
+class Maintenance : public StoreTest {
+  protected:
+    int64_t in_history(const std::string& sql) {
+        const auto months = history_months(options.folder);
+        if (months.empty()) return -1;
+        DatabaseOptions how;
+        how.read_only = true;
+        auto file = Database::open(history_path(options.folder, months[0]), how);
+        EXPECT_TRUE(file);
+        auto found = file->integer(sql);
+        EXPECT_TRUE(found) << (found ? "" : found.error().message());
+        return found ? *found : -1;
+    }
+    // Late slices of one day, each a part of its own.
+    void slices(int first, int last) {
+        for (int i = first; i < last; ++i) {
+            IncomingBatch batch = g1.beds({20.0 + i, 20.5 + i});
+            batch.received = WallTime{noon_ms + (40 + 2 * i) * hour_ms};
+            commit({batch});
+        }
+    }
+    Bucket hour() {
+        ReadingQuery query{{id_of("g1/bed1/temperature")}, WallTime{noon_ms - hour_ms}, WallTime{noon_ms + hour_ms}};
+        auto found = (*store->reader())->buckets(query, hours(2));
+        EXPECT_TRUE(found);
+        return found && !found->empty() ? found->at(0) : Bucket{};
+    }
+    bool has_damaged_file(const std::string& name) {
+        for (const auto& entry : std::filesystem::directory_iterator(options.folder))
+            if (entry.path().filename().string().starts_with(name + ".damaged-")) return true;
+        return false;
+    }
+};
+
+TEST_F(Maintenance, ALargeDayIsRolledABoundedNumberOfReadingsAStep) {
+    store->merged_readings_max = 8;
+    constexpr int parts = 7;
+    // One part a sweep: without a closed day, nothing is merged in between.
+    for (int i = 0; i < parts; ++i) {
+        commit({g1.beds({20.0 + i, 20.5 + i})});
+        maintain(noon_ms + (2 + i) * hour_ms);
+    }
+    const Lines all = readings();
+    ASSERT_EQ(in_history("SELECT sum(readings) FROM chunk WHERE rolled = 0"), 4 * parts);
+    int64_t before = 4 * parts;
+    bool more = true;
+    for (int step = 0; more && step < 100; ++step) {
+        auto done = store->maintain(WallTime{noon_ms + 40 * hour_ms});
+        ASSERT_TRUE(done) << done.error().message();
+        more = *done;
+        const int64_t after = in_history("SELECT ifnull(sum(readings), 0) FROM chunk WHERE rolled = 0");
+        EXPECT_LE(before - after, 8);
+        before = after;
+        EXPECT_EQ(hour().count, 2U * parts) << "at any moment";
+    }
+    EXPECT_EQ(before, 0);
+    EXPECT_EQ(readings(), all);
+    EXPECT_EQ(hour().max, 20.5 + parts - 1);
+    EXPECT_EQ(hour().min, 20.0);
+    IncomingBatch late = g1.beds({90.0});
+    late.received = WallTime{noon_ms + 41 * hour_ms};
+    commit({late});
+    maintain(noon_ms + 44 * hour_ms);
+    EXPECT_EQ(hour().count, 2U * parts + 1);
+    EXPECT_EQ(hour().max, 90.0);
+}
+
+TEST_F(Maintenance, ADamagedRollupFileStopsNothingAndIsSetAside) {
+    options.raw_keep = hours(24 * 31);
+    options.rollup_keep = hours(24 * 400);
+    open();
+    commit({g1.beds({20, 21, 22})});
+    maintain(noon_ms + 40 * hour_ms);
+    const std::string rollups = rollup_path(options.folder, 2026);
+    std::ofstream(rollups, std::ios::trunc) << std::string(20'000, 'x');
+    open();
+    g1.mono_ms += 24 * 100 * hour_ms;
+    commit({g1.beds({30})});
+    const int64_t now = noon_ms + 24 * 100 * hour_ms + 3 * hour_ms;
+    int errors = 0;
+    for (int step = 0; step < 100; ++step) {
+        auto more = store->maintain(WallTime{now});
+        if (!more) ++errors;
+        if (more && !*more) break;
+    }
+    EXPECT_EQ(errors, 1);
+    EXPECT_EQ(stats().hot_batches, 0) << "compaction went on";
+    EXPECT_TRUE(has_damaged_file("rollup-2026.db"));
+    EXPECT_EQ(hour().count, 3U) << "the month's rollups are in a new file";
+    bool said = false;
+    for (const std::string& event : commit({g1.beds({31})}).events) said = said || event.find("rollup-2026.db is damaged") != std::string::npos;
+    EXPECT_TRUE(said);
+}
+
+TEST_F(Maintenance, AStepThatFailsDoesNotKeepTheOthersFromWorking) {
+    commit({g1.beds({20, 21})});
+    maintain(noon_ms + 3 * hour_ms);
+    commit({g1.beds({22})});
+    store->at_point = [](std::string_view) { return fail(Code::Unavailable, "power cut"); };
+    int errors = 0;
+    for (int step = 0; step < 10; ++step) errors += store->maintain(WallTime{noon_ms + 40 * hour_ms}) ? 0 : 1;
+    EXPECT_GT(errors, 0) << "it is told";
+    EXPECT_EQ(stats().hot_batches, 1);
+    store->at_point = {};
+    maintain(noon_ms + 41 * hour_ms);
+    EXPECT_EQ(in_history("SELECT count(*) FROM chunk WHERE rolled = 0"), 0);
+    EXPECT_EQ(readings().size(), 6U);
+}
+
+}  // namespace
+}  // namespace basmalin::coordinator
