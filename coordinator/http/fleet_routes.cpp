@@ -1,4 +1,5 @@
-// Gardens, nodes and devices, from the fleet in memory. A page costs what it shows (and what a filter passes over).
+// Gardens, nodes and devices, from the fleet in memory. A page costs what it shows and what its filter passes over;
+// both are bounded.
 #include "coordinator/http/documents.h"
 #include "coordinator/http/parts.h"
 
@@ -64,13 +65,15 @@ Result<HttpResponse> list_nodes(const Api::Parts& parts, const HttpRequest& requ
     const auto& nodes = parts.sources.fleet.nodes();
     ListPage page(limit);
     for (auto at = after.empty() ? nodes.begin() : nodes.upper_bound(after); at != nodes.end(); ++at) {
-        if (!filter.fits(at->second)) continue;
-        if (!page.add(at->first, [&] { return node_json(at->second); })) break;
+        const bool more = filter.fits(at->second) ? page.add(at->first, [&] { return node_json(at->second); }) : page.pass_over(at->first);
+        if (!more) break;
     }
     return page.response();
 }
 
 // A device's key is "<node>/<device>": neither name holds a '/'.
+std::string last_key(const Node& node) { return node.id + '/' + (node.devices.empty() ? "" : node.devices.rbegin()->first); }
+
 Result<HttpResponse> list_devices(const Api::Parts& parts, const HttpRequest& request) {
     Parameters asked(request, parts.now());
     const int64_t limit = asked.integer("limit", 1, list_max, list_default);
@@ -91,12 +94,16 @@ Result<HttpResponse> list_devices(const Api::Parts& parts, const HttpRequest& re
     for (auto at = nodes.lower_bound(std::max(only, after_node)); at != nodes.end(); ++at) {
         const Node& node = at->second;
         if (!only.empty() && node.id != only) break;
-        if (!of_node.fits(node)) continue;
+        if (!of_node.fits(node)) {
+            if (!page.pass_over(last_key(node))) break;
+            continue;
+        }
         const bool resume = !after.empty() && node.id == after_node;
         for (auto device = resume ? node.devices.upper_bound(after.substr(slash + 1)) : node.devices.begin(); device != node.devices.end();
              ++device) {
-            if (!filter.fits(node, device->second)) continue;
-            if (!page.add(node.id + '/' + device->first, [&] { return device_json(node, device->second); })) return page.response();
+            const std::string key = node.id + '/' + device->first;
+            const bool fits = filter.fits(node, device->second);
+            if (!(fits ? page.add(key, [&] { return device_json(node, device->second); }) : page.pass_over(key))) return page.response();
         }
     }
     return page.response();

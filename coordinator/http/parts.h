@@ -52,8 +52,10 @@ struct Api::Parts {
 
 constexpr int64_t list_default = 100;
 constexpr int64_t list_max = 1000;
+constexpr size_t passed_over_max = 20'000;
 
-// {"items":[…],"next":"…"|null}, filled to a limit.
+// {"items":[…],"next":"…"|null}, filled to a limit. What a filter passes over is bounded too, as all of this is done on the loop: a
+// page may hold less than its limit, or nothing, and have a next one.
 class ListPage {
   public:
     explicit ListPage(int64_t limit) : limit_(static_cast<size_t>(limit)) {}
@@ -68,6 +70,13 @@ class ListPage {
         last_ = key;
         return true;
     }
+    // False when enough was passed over for one page: the next one starts after `key`.
+    bool pass_over(const std::string& key) {
+        if (++passed_over_ < passed_over_max) return true;
+        last_ = key;
+        more_ = true;
+        return false;
+    }
     HttpResponse response() {
         Json out = Json::object();
         out.set("items", Json(std::move(items_))).set("next", more_ ? Json(last_) : Json());
@@ -78,6 +87,7 @@ class ListPage {
 
   private:
     size_t limit_;
+    size_t passed_over_ = 0;
     Json::Array items_;
     std::string last_;
     bool more_ = false;

@@ -38,7 +38,8 @@ Result<HttpResponse> list_series(const Api::Parts& parts, const HttpRequest& req
     const Fleet& fleet = parts.sources.fleet;
     ListPage page(limit);
     const auto add = [&](const Series& series) {
-        return !filter.fits(series.info) || page.add(std::to_string(series.info.id), [&] { return series_json(series); });
+        const std::string key = std::to_string(series.info.id);
+        return filter.fits(series.info) ? page.add(key, [&] { return series_json(series); }) : page.pass_over(key);
     };
     if (!node_id.empty()) {
         const Node* node = fleet.node(node_id);

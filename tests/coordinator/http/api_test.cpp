@@ -119,6 +119,37 @@ TEST(Api, R3_APageOfALargeFleetCostsThePage) {
     EXPECT_EQ(pages, 11);
 }
 
+TEST(Api, R3_AFilterThatFitsNothingIsAnsweredByPagesToo) {
+    FilledFleet filled;
+    for (int i = 0; i < 25'000; ++i) {
+        filled.fleet.on_status("a" + std::to_string(100'000 + i), {.online = true, .since = fleet_now, .garden = "g"}, false, fleet_now);
+    }
+    CommitResult made;
+    for (SeriesId id = 5; id < 30'005; ++id) {
+        const std::string device = "d" + std::to_string(id % 900);
+        made.new_series.push_back({id, "a1" + std::to_string(10'000 + id % 30), device, "q" + std::to_string(id), "", ValueKind::Number});
+    }
+    filled.fleet.on_commit(made, {}, fleet_now);
+    RunningApi api(filled);
+    const auto pages_until_end = [&](const std::string& target, const char* key, const Texts& wanted) {
+        Texts found;
+        int pages = 0;
+        std::string after;
+        do {
+            const Json page = api.json(target + after);
+            for (const std::string& one : keys(page, key)) found.push_back(one);
+            after = page["next"].is_null() ? "" : "&after=" + page["next"].as_string();
+        } while (++pages < 10 && !after.empty());
+        EXPECT_EQ(found, wanted) << target;
+        return pages;
+    };
+    EXPECT_EQ(pages_until_end("/api/nodes?q=shed", "id", {"shed-pi"}), 2);
+    EXPECT_EQ(pages_until_end("/api/nodes?q=nowhere", "id", {}), 2);
+    EXPECT_EQ(pages_until_end("/api/devices?q=bed1", "device", {"bed1"}), 1) << "900 devices and more, but no 20,000";
+    EXPECT_EQ(pages_until_end("/api/devices?garden=allotment", "device", {"pump"}), 2) << "nodes without devices are passed over too";
+    EXPECT_EQ(pages_until_end("/api/series?quantity=q30004", "id", {"30004"}), 2);
+}
+
 TEST(Api, R4_ReadingsComeInOrderAndByPages) {
     FilledFleet filled;
     RunningApi api(filled);
@@ -240,7 +271,7 @@ TEST(Api, R4_AStoreThatFailsAtOnceIsAnErrorAndLaterABrokenAnswer) {
     EXPECT_EQ(api.get("/api/readings?series=1").status, 200) << "the next question is answered";
     api.running.on_loop([&] {
         filled.store.points.clear();
-        for (int64_t i = 0; i < 2000; ++i) filled.store.points.push_back({1, fleet_now - minutes(60) + seconds(i), Value(1.0), false});
+        for (int64_t i = 0; i < 6000; ++i) filled.store.points.push_back({1, fleet_now - hours(2) + seconds(i), Value(1.0), false});
         filled.store.calls = 0;
         filled.store.fail_at_call = 2;
         return 0;
