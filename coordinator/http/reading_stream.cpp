@@ -1,13 +1,17 @@
 #include "coordinator/http/reading_stream.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 
 namespace basmalin::coordinator {
 namespace {
 
-constexpr int64_t points_per_piece = 500;
+// The first answer comes soon; then larger, as the store decodes a whole day for every page however small.
+constexpr std::array<int64_t, 3> points_per_page = {500, 4000, 16'000};
+constexpr int64_t page_bytes = 1 << 20;  // about: by the rows so far
+constexpr size_t piece_bytes = 64 * 1024;
 constexpr int64_t buckets_per_piece = 1500;
 
 void append_csv(std::string& out, std::string_view text) {
@@ -71,15 +75,39 @@ class ReadingStream {
         }
     }
 
+    // R4
     Result<bool> operator()(std::string& out) {
-        auto reader = reader_->reader();
-        if (!reader) return pass(reader);
-        return plan_.step ? buckets(**reader, out) : points(**reader, out);
+        if (handed_out_ == rows_.size()) {
+            rows_.clear();
+            handed_out_ = 0;
+            auto more = read_rows(rows_);
+            if (!more) return more;
+            more_ = *more;
+        }
+        const size_t bytes = std::min(piece_bytes, rows_.size() - handed_out_);
+        out.append(rows_, handed_out_, bytes);
+        handed_out_ += bytes;
+        return more_ || handed_out_ < rows_.size();
     }
 
   private:
+    Result<bool> read_rows(std::string& out) {
+        auto reader = reader_->reader();
+        if (!reader) return pass(reader);
+        auto more = plan_.step ? buckets(**reader, out) : points(**reader, out);
+        bytes_ += static_cast<int64_t>(out.size());
+        return more;
+    }
+
+    int64_t next_page_points() {
+        const int64_t least = points_per_page.front();
+        const int64_t most = points_per_page[std::min(pages_++, points_per_page.size() - 1)];
+        const int64_t fit = sent_ == 0 ? least : page_bytes / std::max<int64_t>(bytes_ / sent_, 1);
+        return std::clamp(fit, least, most);
+    }
+
     Result<bool> points(StoreReader& reader, std::string& out) {
-        const auto wanted = static_cast<size_t>(std::min(plan_.limit - sent_, points_per_piece));
+        const auto wanted = static_cast<size_t>(std::min(plan_.limit - sent_, next_page_points()));
         auto page = reader.readings(plan_.query, wanted, plan_.cursor);
         if (!page) return pass(page, "read readings");
         begin(out, "time,node,device,quantity,unit,value,estimated\n");
@@ -182,6 +210,11 @@ class ReadingStream {
     std::map<SeriesId, std::string> middles_;
     int64_t position_ms_ = 0;
     BucketCursor resume_;
+    std::string rows_;  // of the page read last
+    size_t handed_out_ = 0;
+    bool more_ = true;  // after rows_
+    size_t pages_ = 0;
+    int64_t bytes_ = 0;
     int64_t sent_ = 0;
     bool begun_ = false;
 };

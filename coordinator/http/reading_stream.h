@@ -2,6 +2,7 @@
 // R1  JSON is {"items":[…],"next":"…"|null}; `next` tells that the limit was reached, and where to go on.
 // R2  CSV is a line of column names and a line for each reading (RFC 4180, but lines end in LF); what is no number stays empty.
 // R3  In order of time, then of series.
+// R4  The store is asked for pages that grow, up to about 1 MiB of rows; they are handed out in pieces of at most 64 KiB.
 // Thread: the server's stream worker, once made.
 #pragma once
 
