@@ -305,6 +305,7 @@ void Ingest::on_commit_failed(const Error& why, bool given_up) {
     ++counts_.commit_failures;
     if (given_up) {
         ++counts_.batches_given_up;
+        if (observer_.given_up) observer_.given_up();
         log::error("batch_given_up", {{"error", why.message()}});
     } else if (commit_gate_.open(clock_.mono())) {
         log::warn("commit_failed", {{"error", why.message()}, {"retrying", true}, {"suppressed", commit_gate_.suppressed()}});

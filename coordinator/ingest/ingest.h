@@ -93,6 +93,7 @@ struct IngestObserver {
     std::function<void(size_t bytes)> message;           // each `up` message
     std::function<void(const Committed&)> committed;     // after the fleet knows of it
     std::function<void(size_t acks)> acked;              // handed to the connection
+    std::function<void()> given_up;                      // each batch that is neither stored nor acked: its outcome
 };
 
 class Ingest {

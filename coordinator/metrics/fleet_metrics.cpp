@@ -76,7 +76,7 @@ struct FleetMetrics::Families {
           ring(r.gauge({.name = "basmalin_ingest_ring_messages", .help = "Messages that wait for the store."})),
           messages(r.counter({.name = "basmalin_ingest_messages_total", .help = "Messages with batches taken from the broker."})),
           bytes(r.counter({.name = "basmalin_ingest_bytes_total", .help = "Bytes of these messages."})),
-          batches(r.counter({.name = "basmalin_batches_total", .help = "Batches by what became of them.", .label_names = {"outcome"}})),
+          batches(r.counter({.name = "basmalin_batches_total", .help = "Batches by what became of them; refused and given_up come again.", .label_names = {"outcome"}})),
           received(r.counter({.name = "basmalin_batches_received_total", .help = "Batches in all: the sum of basmalin_batches_total."})),
           readings_stored(r.counter({.name = "basmalin_readings_stored_total", .help = "Readings stored."})),
           acks(r.counter({.name = "basmalin_acks_total", .help = "Acknowledgements sent to nodes."})),
@@ -106,7 +106,7 @@ struct FleetMetrics::Families {
         for (size_t i = 0; i < shown_values.size(); ++i) {
             values[i] = &r.gauge({.name = shown_values[i].metric, .help = shown_values[i].help, .label_names = {"garden", "node"}});
         }
-        for (const char* outcome : {"stored", "duplicate", "dead", "refused"}) batches.with({outcome});
+        for (const char* outcome : {"stored", "duplicate", "dead", "refused", "given_up"}) batches.with({outcome});
         for (auto* family : {&messages, &bytes, &received, &readings_stored, &acks, &gap_readings}) family->get();
         for (auto* family : {&connections, &ring}) family->get();
         lag.get();
@@ -180,6 +180,12 @@ void FleetMetrics::on_commit(const std::vector<IncomingBatch>& batches, const Co
                    within(families_->own_devices, device, static_cast<size_t>(options_.devices_max)), "stored"})
             .add(static_cast<double>(latest.readings));
     }
+}
+
+// R2
+void FleetMetrics::on_given_up() {
+    families_->batches.with({"given_up"}).add();
+    families_->received.get().add();
 }
 
 void FleetMetrics::on_acks_sent(uint64_t acks) { families_->acks.get().add(static_cast<double>(acks)); }

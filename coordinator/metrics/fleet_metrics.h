@@ -1,7 +1,8 @@
 // What the coordinator shows to Prometheus: its requests, its ingest, its store, its process, and every node's health.
 // R1  Bounded whatever a fleet sends: devices beyond devices_max share device_id="_other", nodes beyond nodes_max have no
 //     health gauges of their own (they are counted), quantities beyond the budget share sensor_type="_other".
-// R2  basmalin_batches_received_total is the sum of basmalin_batches_total over its outcomes, at every scrape.
+// R2  basmalin_batches_received_total is the sum of basmalin_batches_total over its outcomes (stored, duplicate, dead, refused,
+//     given_up), at every scrape.
 // R3  Gauges are set from the fleet at each exposition; counters are told as things happen.
 // Names are a promise to dashboards: tests/golden/http/metric_names.txt lists them.
 // Thread: the loop's.
@@ -40,6 +41,8 @@ class FleetMetrics {
     void on_message(size_t bytes);
     // After Fleet::on_commit (a new series has to be known by then).
     void on_commit(const std::vector<IncomingBatch>& batches, const CommitResult& committed);
+    // A batch that is neither stored nor acked, as the store failed on it.
+    void on_given_up();
     void on_acks_sent(uint64_t acks);
     // Messages that wait between the broker's thread and the loop (or the writer), now.
     void set_ring_messages(size_t messages);

@@ -86,6 +86,22 @@ TEST(FleetMetrics, R2_BatchesReceivedAreTheSumOfTheirOutcomes) {
     EXPECT_EQ(samples.at("basmalin_batches_total{outcome=\"stored\"}"), 2);
 }
 
+TEST(FleetMetrics, R2_ABatchThatIsGivenUpIsAnOutcomeToo) {
+    FilledFleet filled;
+    FleetMetrics metrics(filled.registry, filled.fleet, filled.clock);
+    EXPECT_EQ(expose(filled.registry).samples.at("basmalin_batches_total{outcome=\"given_up\"}"), 0) << "shown before the first";
+    CommitResult result;
+    result.outcomes = {Outcome::Stored, Outcome::Refused};
+    metrics.on_commit({}, result);
+    metrics.on_given_up();
+    const auto samples = expose(filled.registry).samples;
+    double sum = 0;
+    for (const auto& [series, value] : samples) sum += series.starts_with("basmalin_batches_total{") ? value : 0;
+    EXPECT_EQ(samples.at("basmalin_batches_total{outcome=\"given_up\"}"), 1);
+    EXPECT_EQ(samples.at("basmalin_batches_received_total"), sum);
+    EXPECT_EQ(sum, 3);
+}
+
 TEST(FleetMetrics, LagIsOfLiveBatchesSealedUnderASyncedClock) {
     FilledFleet filled;
     FleetMetrics metrics(filled.registry, filled.fleet, filled.clock);
