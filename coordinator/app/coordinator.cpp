@@ -71,6 +71,7 @@ void Coordinator::make_ingest() {
         .message = [this](size_t bytes) { metrics_->on_message(bytes); },
         .committed = [this](const Committed& done) { metrics_->on_commit(done.batches, done.result); },
         .acked = [this](size_t acks) { metrics_->on_acks_sent(acks); },
+        .given_up = [this] { metrics_->on_given_up(); },
     };
     registry_.before_exposition([this] {
         metrics_->set_ring_messages(ingest_->stats().queue_messages);
@@ -148,10 +149,7 @@ void Coordinator::end(int signal) {
     ending_ = true;
     systemd::notify("STOPPING=1");
     log::info("ending", {{"signal", signal}});
-    deadline_timer_ = loop_.after(ends_within, [] {
-        log::error("not_ended_in_time", {{"lost", "nothing that was acknowledged"}});
-        std::_Exit(1);  // a thread is stuck in the disk: joining it would wait for ever
-    });
+    end_watch_.start(ends_within);  // beyond the loop: destructors join threads and close the store
     ingest_->stop(ingest_ends_within, [this](bool clean) {
         clean_ = clean;
         one_ended();
@@ -165,6 +163,7 @@ void Coordinator::one_ended() {
         log::error("ended_uncleanly", {{"lost", "nothing that was acknowledged"}});
         std::_Exit(1);
     }
+    end_watch_.all_durable();
     log::info("ended");
     loop_.stop();
 }

@@ -1,7 +1,8 @@
 // The coordinator as a whole: makes the rooms, wires them, starts and ends them.
 // R1  start(): store, fleet, token, HTTP, broker, in this order; each failure is an Error and nothing is left running.
 // R2  A broker that is away is no failure: HTTP answers, /api/health says so, and the connection is tried for ever.
-// R3  end(): /readyz says no, the broker sends nothing more, what was taken is committed and acked, HTTP drains; within 10 s.
+// R3  end(): /readyz says no, the broker sends nothing more, what was taken is committed and acked, HTTP drains; within 10 s,
+//     the destructors included (EndWatch).
 // R4  The watchdog is fed only while both the loop and the writer's thread move.
 // Thread: the loop's, which is the thread that calls run().
 #pragma once
@@ -10,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "coordinator/app/end_watch.h"
 #include "coordinator/app/health.h"
 #include "coordinator/app/settings.h"
 #include "coordinator/fleet/fleet.h"
@@ -66,7 +68,7 @@ class Coordinator {
     Timer stats_timer_;
     Timer machine_timer_;
     Timer watchdog_timer_;
-    Timer deadline_timer_;
+    EndWatch end_watch_;
 };
 
 }  // namespace basmalin::coordinator
