@@ -159,6 +159,12 @@ Result<std::optional<int64_t>> HistoryReader::next_day(const std::vector<WantedS
     return std::nullopt;
 }
 
+void HistoryReader::tell_damage(int64_t day, const Error& error) {
+    if (!damage_told_.open(SystemClock().mono())) return;
+    log::error("store.chunk_unreadable",
+               {{"month", month_of_day(day)}, {"day", day}, {"error", error.message()}, {"suppressed", damage_told_.suppressed()}});
+}
+
 Result<void> HistoryReader::read_day(const std::vector<WantedSeries>& wanted, int64_t day, int64_t from_ms, int64_t to_ms,
                                      PointColumns& columns, const Deadline& deadline) {
     auto from = file(month_of_day(day));
@@ -181,7 +187,10 @@ Result<void> HistoryReader::read_day(const std::vector<WantedSeries>& wanted, in
             if (!row) return pass(row, "read history");
             if (!*row) break;
             auto view = ChunkView::open(chunks.blob(0));
-            if (!view) return pass(view, "read history");
+            if (!view) {
+                tell_damage(day, view.error());
+                continue;
+            }
             for (const ChunkView::Table& table : view->tables()) {
                 if (table.rows == 0 || table.last_ms < from_ms || table.first_ms >= to_ms) continue;
                 std::vector<int64_t> times;
@@ -192,11 +201,17 @@ Result<void> HistoryReader::read_day(const std::vector<WantedSeries>& wanted, in
                         return fail(Code::Full, "the query holds too many readings of one day", "ask for fewer series");
                     if (times.empty()) {
                         auto decoded = chunk_times(table);
-                        if (!decoded) return pass(decoded, "read history");
+                        if (!decoded) {
+                            tell_damage(day, decoded.error());
+                            break;
+                        }
                         times = std::move(*decoded);
                     }
                     auto values = chunk_values(table, column);
-                    if (!values) return pass(values, "read history");
+                    if (!values) {
+                        tell_damage(day, values.error());
+                        continue;
+                    }
                     add_points(columns, {column.series, table.estimated}, times, 0, *values, from_ms, to_ms);
                 }
             }
@@ -260,7 +275,10 @@ Result<void> HistoryReader::read_rollups(OpenFile& from, SeriesId series, int64_
         if (!*row) return {};
         if (dirty.contains(find.integer(0))) continue;
         auto buckets = decode_rollup(find.blob(1), step_ms);
-        if (!buckets) return pass(buckets, "read rollups");
+        if (!buckets) {
+            tell_damage(find.integer(0), buckets.error());
+            continue;
+        }
         take(find.integer(0), *buckets);
     }
 }

@@ -30,6 +30,7 @@ class HistoryReader {
     Result<bool> applied(int32_t month, uint64_t stream, uint64_t seq);
     // The first day in [first, last] with a chunk of a wanted series' device.
     Result<std::optional<int64_t>> next_day(const std::vector<WantedSeries>& wanted, int64_t first, int64_t last);
+    // Damaged chunks are left out; the log says so.
     Result<void> read_day(const std::vector<WantedSeries>& wanted, int64_t day, int64_t from_ms, int64_t to_ms, PointColumns& columns,
                           const Deadline& deadline);
     // The days in [first, last] whose chunks no rollup covers yet.
@@ -47,7 +48,10 @@ class HistoryReader {
     Result<void> read_rollups(OpenFile& from, SeriesId series, int64_t step_ms, int64_t first, int64_t last, const std::set<int64_t>& dirty,
                               const TakeDay& take, const Deadline& deadline);
 
+    void tell_damage(int64_t day, const Error& error);
+
     std::string folder_;
+    log::Gate damage_told_{minutes(10)};
     std::set<int32_t> months_;
     std::set<int32_t> years_;
     std::map<int32_t, std::unique_ptr<OpenFile>> history_;

@@ -129,6 +129,7 @@ int64_t HotReader::next_time(int64_t from_ms) const {
 }
 
 Result<void> HotReader::read(int64_t from_ms, int64_t to_ms, const Skip& skip, PointColumns& columns, const Deadline& deadline) {
+    size_t values_read = 0;
     for (const HotRef& ref : refs_) {
         if (ref.first_ms >= to_ms) break;
         if (ref.last_ms < from_ms) continue;
@@ -141,17 +142,29 @@ Result<void> HotReader::read(int64_t from_ms, int64_t to_ms, const Skip& skip, P
         auto row = bytes_.step();
         if (!row) return pass(row, "read a hot batch");
         if (!*row) continue;
-        if (auto added = add_batch(ref, bytes_.blob(0), from_ms, to_ms, columns); !added) return added;
+        if (auto added = add_batch(ref, bytes_.blob(0), from_ms, to_ms, columns, values_read); !added) return added;
     }
     return {};
 }
 
-Result<void> HotReader::add_batch(const HotRef& ref, std::string_view bytes, int64_t from_ms, int64_t to_ms, PointColumns& columns) {
+void HotReader::tell_damage(const HotRef& ref, const Error& error) {
+    if (!damage_told_.open(SystemClock().mono())) return;
+    log::error("store.hot_damaged", {{"batch", ref.id}, {"error", error.message()}, {"suppressed", damage_told_.suppressed()}});
+}
+
+Result<void> HotReader::add_batch(const HotRef& ref, std::string_view bytes, int64_t from_ms, int64_t to_ms, PointColumns& columns,
+                                  size_t& values_read) {
     const StreamState& state = streams_.at(ref.stream);
     auto view = open_batch(ref.stream, bytes);
-    if (!view) return pass(view, "hot batch " + std::to_string(ref.id));
+    if (!view) {
+        tell_damage(ref, view.error());
+        return {};
+    }
     auto body = decode_body(view->body, [&](uint32_t id) { return state.layout(id); });
-    if (!body) return pass(body, "hot batch " + std::to_string(ref.id));
+    if (!body) {
+        tell_damage(ref, body.error());
+        return {};
+    }
     const Timing timing = timing_of_batch(view->header, ref.boot_no, state.clock, WallTime{ref.received_ms});
     for (const Rows& rows : body->groups) {
         const auto known = state.layouts.find(rows.layout);
@@ -159,6 +172,9 @@ Result<void> HotReader::add_batch(const HotRef& ref, std::string_view bytes, int
         for (size_t c = 0; c < rows.columns.size(); ++c) {
             const SeriesId series = known->second.series[c];
             if (!wanted_.contains(series)) continue;
+            values_read += rows.times_ms.size();
+            if (values_read > values_max)
+                return fail(Code::Full, "the query holds too many readings of one day", "ask for a shorter time or fewer series");
             add_points(columns, {series, timing.estimated}, rows.times_ms, timing.offset_ms, rows.columns[c], from_ms, to_ms);
         }
     }

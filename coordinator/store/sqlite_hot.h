@@ -9,6 +9,7 @@
 
 #include "coordinator/store/points.h"
 #include "coordinator/store/sqlite_streams.h"
+#include "shared/base/log.h"
 
 namespace basmalin::coordinator {
 
@@ -53,19 +54,25 @@ class HotReader {
     void clear();
     // The first selected time at or after from_ms; no_bound_ms if none.
     int64_t next_time(int64_t from_ms) const;
-    // Adds what [from, to) holds of the wanted series. Batches for which `skip` is true are left out.
+    // Adds what [from, to) holds of the wanted series. Batches for which `skip` is true are left out, and damaged ones are: the log
+    // says so. Full when it is more than values_max.
     using Skip = std::function<Result<bool>(const HotRef&)>;
     Result<void> read(int64_t from_ms, int64_t to_ms, const Skip& skip, PointColumns& columns, const Deadline& deadline);
 
+    size_t values_max = size_t{1} << 24;  // of one read(): 256 MB
+
   private:
+    void tell_damage(const HotRef& ref, const Error& error);
     Result<void> select_stream(uint64_t stream, const StreamState& state, int64_t from_ms, int64_t to_ms);
-    Result<void> add_batch(const HotRef& ref, std::string_view bytes, int64_t from_ms, int64_t to_ms, PointColumns& columns);
+    Result<void> add_batch(const HotRef& ref, std::string_view bytes, int64_t from_ms, int64_t to_ms, PointColumns& columns,
+                           size_t& values_read);
 
     StreamLoader loader_;
     Statement find_series_, streams_of_, boots_of_, batches_, bytes_;
     std::unordered_map<uint64_t, StreamState> streams_;
     std::unordered_map<SeriesId, ValueKind> wanted_;
     std::vector<HotRef> refs_;  // by first_ms
+    log::Gate damage_told_{minutes(10)};
 };
 
 }  // namespace basmalin::coordinator
