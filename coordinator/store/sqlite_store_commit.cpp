@@ -13,6 +13,7 @@ constexpr int64_t resolve_batch_max = 256;
 constexpr int64_t ask_again_ms = 60'000;
 constexpr size_t events_per_commit_max = 100;
 constexpr size_t ack_ranges_max = 256;
+constexpr int64_t dead_letters_per_node_max = 1000;  // a node that sends rubbish does not push out the others' evidence
 
 // Why a header cannot be worked with, though its batch can be marked; empty when it can.
 std::string fault_of(const BatchHeader& header) {
@@ -26,6 +27,29 @@ uint64_t digest(std::string_view bytes) {
     uint64_t hash = 14695981039346656037ULL;
     for (const char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211ULL;
     return hash;
+}
+
+// The node's stream that was heard of longest ago, of those without holes and without batches that wait for compaction. What comes
+// of it again is known to history, which marks what moved there.
+Result<std::optional<uint64_t>> oldest_at_rest(Database& fleet, const std::string& node, const std::set<uint64_t>& in_use) {
+    auto found = fleet.prepare(
+        "SELECT id, (SELECT max(iif(upper_ms < 4503599627370496, upper_ms, 0) + last_mono_ms) FROM boot WHERE stream = stream.id) heard "
+        "FROM stream WHERE node = ? AND length(ranges) = 0 AND NOT EXISTS(SELECT 1 FROM hot WHERE hot.stream = stream.id) "
+        "ORDER BY heard, id");
+    if (!found) return pass(found);
+    found->bind(1, std::string_view(node));
+    for (;;) {
+        auto row = found->step();
+        if (!row) return pass(row);
+        if (!*row) return std::nullopt;
+        if (!in_use.contains(from_row(found->integer(0)))) return from_row(found->integer(0));
+    }
+}
+
+Result<void> forget_stream(Database& fleet, uint64_t stream) {
+    const std::string id = std::to_string(to_row(stream));
+    return fleet.execute("DELETE FROM layout WHERE stream = " + id + "; DELETE FROM boot WHERE stream = " + id +
+                         "; DELETE FROM stream WHERE id = " + id + ";");
 }
 
 // True when marking seq would add a range to a set that has as many as it may.
@@ -144,7 +168,20 @@ Result<StreamState*> SqliteStore::stream_for(Commit& work, const std::string& no
     Resetting guard(sql_.count_streams);
     sql_.count_streams.bind(1, std::string_view(node));
     if (auto row = sql_.count_streams.step(); !row) return pass(row);
-    if (sql_.count_streams.integer(0) >= streams_per_node_max) {
+    std::optional<uint64_t> oldest;
+    const bool crowded = sql_.count_streams.integer(0) >= streams_per_node_max;
+    if (crowded) {
+        std::set<uint64_t> in_use;
+        for (const auto& [id, touched] : work.touched) in_use.insert(id);
+        auto found = oldest_at_rest(fleet_, node, in_use);
+        if (!found) return pass(found);
+        oldest = *found;
+    }
+    if (oldest) {
+        if (auto forgotten = forget_stream(fleet_, *oldest); !forgotten) return pass(forgotten);
+        streams_.erase(*oldest);
+        resolving_.erase(*oldest);
+    } else if (crowded) {
         say(work, node,
             "has used " + std::to_string(streams_per_node_max) + " streams, the most one node may; stream " + to_hex(stream) +
                 " is refused (is its buffer made anew at every start?)");
@@ -324,12 +361,12 @@ Result<Outcome> SqliteStore::take_gaps(Commit& work, const IncomingBatch& batch,
         if (!owner) return pass(owner);
         if (*owner == nullptr) return Outcome::Refused;
         if ((*owner)->node != batch.node) return bury(work, batch, view.header.seq, "a gap is of a stream of node " + (*owner)->node);
+        touch(work, gap.stream, **owner);  // now: the next gap's stream must not take its place
         if (overflows((*owner)->marks, {gap.first_seq, gap.last_seq}, options_.ranges_per_stream_max)) return Outcome::Refused;
         owners.push_back(*owner);
     }
     for (size_t i = 0; i < gaps->size(); ++i) {
         const Gap& gap = (*gaps)[i];
-        touch(work, gap.stream, *owners[i]);
         owners[i]->marks.insert(SeqRange{gap.first_seq, gap.last_seq});
         owners[i]->changed = true;
         sql_.insert_gap.bind(1, std::string_view(batch.node)).bind(2, to_row(gap.stream)).bind(3, to_row(gap.first_seq));
@@ -358,6 +395,12 @@ Result<Outcome> SqliteStore::bury(Commit& work, const IncomingBatch& batch, std:
     if (fleet_.changes() == 0) return Outcome::Dead;  // the same bytes came before
     ++work.dead_letters;
     say(work, batch.node, "a batch of stream " + to_hex(batch.stream) + " became a dead letter: " + why);
+    auto trim = fleet_.prepare(
+        "DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter WHERE node = ? ORDER BY id DESC LIMIT -1 OFFSET ?)");
+    if (!trim) return pass(trim);
+    trim->bind(1, std::string_view(batch.node)).bind(2, dead_letters_per_node_max);
+    if (auto done = trim->run(); !done) return pass(done);
+    work.dead_letters -= fleet_.changes();
     while (dead_letters_ + work.dead_letters > options_.dead_letters_max) {
         if (auto done = sql_.trim_dead.run(); !done) return pass(done);
         if (fleet_.changes() == 0) break;

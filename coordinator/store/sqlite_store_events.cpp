@@ -23,7 +23,8 @@ Result<void> SqliteStore::make_event_table() {
     return fleet_.execute(
         "CREATE TABLE IF NOT EXISTS event(id INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, received_ms INTEGER NOT NULL,"
         " time TEXT NOT NULL, text TEXT NOT NULL);"
-        "CREATE INDEX IF NOT EXISTS event_by_node ON event(node, id);");
+        "CREATE INDEX IF NOT EXISTS event_by_node ON event(node, id);"
+        "CREATE INDEX IF NOT EXISTS dead_by_node ON dead_letter(node, id);");
 }
 
 Result<Outcome> SqliteStore::take_event(Commit& work, const IncomingBatch& batch, const BatchView& view) {

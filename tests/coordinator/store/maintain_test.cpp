@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "coordinator/store/sqlite_hot.h"
 #include "tests/coordinator/store/store_fixture.h"
 
 namespace basmalin::coordinator {
@@ -115,6 +116,91 @@ TEST_F(Maintenance, AStepThatFailsDoesNotKeepTheOthersFromWorking) {
     maintain(noon_ms + 41 * hour_ms);
     EXPECT_EQ(in_history("SELECT count(*) FROM chunk WHERE rolled = 0"), 0);
     EXPECT_EQ(readings().size(), 6U);
+}
+
+// ---- what others must not spoil
+
+TEST_F(Maintenance, ADamagedChunkOrHotBatchHidesOnlyItself) {
+    const Rows first = g1.bed_rows({20, 21});
+    commit({g1.seal({first})});
+    maintain(noon_ms + 3 * hour_ms);
+    commit({g1.beds({30})});
+    maintain(noon_ms + 5 * hour_ms);
+    const Rows third = g1.bed_rows({40});
+    commit({g1.seal({third})});
+    commit({g1.beds({50})});
+    {
+        auto file = Database::open(history_path(options.folder, history_months(options.folder).at(0)));
+        ASSERT_TRUE(file);
+        ASSERT_TRUE(file->execute("UPDATE chunk SET bytes = zeroblob(length(bytes)) WHERE part = 2"));
+        ASSERT_EQ(file->changes(), 1);
+    }
+    ASSERT_TRUE(store->fleet_database().execute("UPDATE hot SET bytes = zeroblob(length(bytes)) WHERE id = (SELECT max(id) FROM hot)"));
+    const Lines whole = g1.expected(first, g1.offset_ms) + g1.expected(third, g1.offset_ms);
+    EXPECT_EQ(readings(), whole);
+    EXPECT_EQ(hour().count, 3U);
+    maintain(noon_ms + 40 * hour_ms);
+    EXPECT_EQ(readings(), whole) << "after merging";
+    EXPECT_EQ(hour().count, 3U);
+    EXPECT_EQ(in_history("SELECT count(*) FROM chunk WHERE rolled = 2"), 1) << "kept for a person";
+    EXPECT_FALSE(has_damaged_file("history-2026-09.db"));
+}
+
+TEST_F(Maintenance, AQueryOfTooManyHotReadingsIsRefusedWithAHint) {
+    commit({g1.beds({20, 21, 22})});
+    auto hot = HotReader::prepare(store->fleet_database());
+    ASSERT_TRUE(hot);
+    const Deadline deadline(hours(1));
+    auto wanted = hot->wanted({id_of("g1/bed1/temperature")});
+    ASSERT_TRUE(wanted);
+    ASSERT_TRUE(hot->select(*wanted, 0, 2 * noon_ms, deadline));
+    const auto none = [](const HotRef&) -> Result<bool> { return false; };
+    PointColumns columns;
+    hot->values_max = 3;
+    EXPECT_TRUE(hot->read(0, 2 * noon_ms, none, columns, deadline));
+    hot->values_max = 2;
+    auto refused = hot->read(0, 2 * noon_ms, none, columns, deadline);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::Full);
+    EXPECT_FALSE(refused.error().hint.empty());
+}
+
+TEST_F(Maintenance, ANodesDeadLettersDoNotPushOutAnothers) {
+    options.dead_letters_max = 1200;
+    open();
+    commit({g1.wrap("rubbish of g1")});
+    Gateway loud = g1;
+    loud.node = "g2";
+    std::vector<IncomingBatch> rubbish;
+    for (int i = 0; i < 1500; ++i) rubbish.push_back(loud.wrap("rubbish " + std::to_string(i)));
+    commit(rubbish);
+    EXPECT_EQ(stats().dead_letters, 1001);
+    auto letters = (*store->reader())->dead_letters(5000);
+    ASSERT_TRUE(letters);
+    ASSERT_EQ(letters->size(), 1001U);
+    EXPECT_EQ(letters->back().node, "g1");
+}
+
+TEST_F(Maintenance, ANodeThatUsedAllItsStreamsForgetsTheOldestAtRest) {
+    const uint64_t first = g1.stream;
+    const IncomingBatch oldest = g1.beds({20});
+    commit({oldest});
+    for (int64_t i = 1; i < streams_per_node_max; ++i) {
+        ++g1.stream;
+        g1.seq = 0;
+        commit({g1.beds({20})});
+    }
+    ++g1.stream;
+    g1.seq = 0;
+    const IncomingBatch more = g1.beds({21});
+    EXPECT_EQ(outcome(more), Outcome::Refused) << "none is at rest: all have hot batches";
+    maintain(noon_ms + 3 * hour_ms);
+    EXPECT_EQ(outcome(more), Outcome::Stored);
+    EXPECT_TRUE(store->marks("g1", {first}).empty());
+    EXPECT_EQ(store->marks("g1", {first + 1, g1.stream}).size(), 2U);
+    const Lines all = readings();
+    EXPECT_EQ(outcome(oldest), Outcome::Stored) << "another makes room";
+    EXPECT_EQ(readings(), all) << "history knows what it has of the forgotten stream";
 }
 
 }  // namespace
