@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct Buffer::Impl {
     std::map<uint32_t, uint64_t> defined_seq;  // layout -> batch of the current stream that defines it; 0: none
     std::map<uint32_t, BootOffset> boots;      // synced ones of the file, and this boot
     uint32_t boot_no = 0;
+    std::optional<uint64_t> boot_unsaved;      // this boot's id, while a full disk has kept its row from being written
     uint64_t epoch = 0;
     uint64_t unsent_from = 0;                  // no batch of the current stream from this one on was ever sent; 0: not known
     BufferStats counts;
@@ -61,6 +63,7 @@ struct Buffer::Impl {
     Result<void> load_streams();
     Result<void> load_tally();
     Result<void> load_boots(uint64_t boot);
+    Result<void> save_boot(uint64_t boot);
     Result<void> forget_lost_definitions();
     Result<void> rescue();
     Result<void> add_stream();

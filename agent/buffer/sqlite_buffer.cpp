@@ -116,7 +116,8 @@ Result<void> Buffer::Impl::load_streams() {
         const bool is_current = s.no == streams.back().no;
         if (*newest == 0 && !is_current) {
             // An older stream of which nothing is held any more has nothing left to say.
-            if (auto gone = file.db.execute("DELETE FROM stream WHERE stream_no=" + text_of(s.no)); !gone) return gone;
+            // (A full disk keeps its row for another start.)
+            if (auto gone = file.db.execute("DELETE FROM stream WHERE stream_no=" + text_of(s.no)); !gone && gone.error().code == Code::Corrupt) return gone;
             continue;
         }
         used.push_back(std::move(s));
@@ -156,7 +157,17 @@ Result<void> Buffer::Impl::load_boots(uint64_t boot) {
     if (boot_no != 0) return {};
     boot_no = last + 1;
     boots[boot_no] = {.boot_no = boot_no};
-    auto insert = file.db.prepare("INSERT INTO boot(boot_no, boot_id, state, offset_ms, error_ms) VALUES(?,?,0,0,0)");
+    // A disk that is full at start must not keep the agent from starting: the row goes with the first seal that succeeds.
+    if (auto saved = save_boot(boot); !saved) {
+        if (saved.error().code == Code::Corrupt) return saved;
+        boot_unsaved = boot;
+        counts.writable = false;
+    }
+    return {};
+}
+
+Result<void> Buffer::Impl::save_boot(uint64_t boot) {
+    auto insert = file.db.prepare("INSERT OR IGNORE INTO boot(boot_no, boot_id, state, offset_ms, error_ms) VALUES(?,?,0,0,0)");
     if (!insert) return pass(insert);
     return insert->bind(1, int64_t{boot_no}).bind(2, static_cast<int64_t>(boot)).run();
 }
@@ -254,6 +265,8 @@ Result<Fresh> Buffer::Impl::prepare(const Draft& draft, uint64_t seq, const Mome
 }
 
 Result<void> Buffer::Impl::write(const std::vector<Fresh>& fresh) {
+    if (boot_unsaved)
+        if (auto saved = save_boot(*boot_unsaved); !saved) return saved;
     for (const Fresh& f : fresh) {
         insert_batch.bind(1, f.held.id).bind(2, int64_t{static_cast<uint8_t>(f.held.header.priority)});
         insert_batch.bind(3, int64_t{static_cast<uint8_t>(f.held.header.kind)}).bind(4, int64_t{f.held.header.readings});
@@ -281,6 +294,7 @@ Result<std::vector<Held>> Buffer::Impl::commit(std::vector<Fresh> fresh, std::ma
     });
     counts.writable = done.has_value();
     if (!done) return pass(done, "seal");
+    boot_unsaved.reset();
     if (acks_due) {
         for (StreamState& s : streams) s.acked_dirty = false;
         acks_saved_at = now.mono;

@@ -222,6 +222,31 @@ TEST_F(DamagedBuffer, AFileRepairedByRootStillBelongsToTheAgentsUser) {  // R7
     }
 }
 
+TEST_F(DamagedBuffer, ANewBootOnAFullDiskStartsAndIsKnownWithItsFirstSeal) {  // R8
+    open();
+    seal_many(60);  // a log longer than its index file, which the limit must not hit
+    power_cut();
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    rlimit tight = before;
+    tight.rlim_cur = static_cast<rlim_t>(size_of(path + "-wal"));
+    boot = 0xb008;
+    ::setrlimit(RLIMIT_FSIZE, &tight);
+    auto opened = Buffer::open(path, options, boot, clock.wall());
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    ASSERT_TRUE(opened) << opened.error().message();
+    buffer = std::move(*opened);
+    EXPECT_EQ(buffer->boot_no(), 2u);
+    EXPECT_FALSE(buffer->stats().writable);
+    EXPECT_EQ(seal().header.boot_no, 2u);
+    EXPECT_TRUE(buffer->stats().writable);
+    boot = 0xb009;
+    open();
+    EXPECT_EQ(buffer->boot_no(), 3u) << "the second boot's row is there";
+    EXPECT_EQ(waiting().size(), 61u);
+}
+
 TEST_F(DamagedBuffer, AFullDiskIsAnErrorOfTheSealAndPasses) {  // R8
     open();
     seal_many(5);
