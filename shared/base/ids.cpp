@@ -5,12 +5,14 @@
 #include <charconv>
 
 #include "shared/base/file.h"
+#include "shared/base/utf8.h"
 
 namespace basmalin {
 
 uint64_t random_u64() {
     uint64_t v = 0;
-    while (getrandom(&v, sizeof v, 0) != sizeof v) {}
+    while (getrandom(&v, sizeof v, 0) != sizeof v) {
+    }
     return v;
 }
 
@@ -26,8 +28,7 @@ std::string to_hex(uint64_t id) {
 Result<uint64_t> from_hex(std::string_view text) {
     uint64_t v = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v, 16);
-    if (text.size() != 16 || error != std::errc{} || end != text.data() + text.size())
-        return fail(Code::Invalid, "not 16 hex digits");
+    if (text.size() != 16 || error != std::errc{} || end != text.data() + text.size()) return fail(Code::Invalid, "not 16 hex digits");
     return v;
 }
 
@@ -38,25 +39,6 @@ bool is_name(std::string_view text) {
         if (!good) return false;
     }
     return true;
-}
-
-// The well-formed sequences of RFC 3629, section 4. Returns the length of the character at the front, 0 if malformed.
-static size_t utf8_length(std::string_view s) {
-    const auto at = [&](size_t i) { return i < s.size() ? static_cast<uint8_t>(s[i]) : uint8_t{0}; };
-    const auto tail = [&](size_t i) { return (at(i) & 0xC0) == 0x80; };
-    const uint8_t a = at(0);
-    const uint8_t b = at(1);
-    if (a < 0x80) return 1;
-    if (a >= 0xC2 && a <= 0xDF) return tail(1) ? 2 : 0;
-    if (a >= 0xE0 && a <= 0xEF) {
-        const bool range = !(a == 0xE0 && b < 0xA0) && !(a == 0xED && b > 0x9F);
-        return range && tail(1) && tail(2) ? 3 : 0;
-    }
-    if (a >= 0xF0 && a <= 0xF4) {
-        const bool range = !(a == 0xF0 && b < 0x90) && !(a == 0xF4 && b > 0x8F);
-        return range && tail(1) && tail(2) && tail(3) ? 4 : 0;
-    }
-    return 0;
 }
 
 bool is_utf8(std::string_view text) {

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "shared/base/utf8.h"
+
 namespace basmalin {
 
 static const Json null_value;
@@ -77,21 +79,6 @@ Json& Json::push(Json value) {
     return *this;
 }
 
-// RFC 3629 length of the character at the front, 0 if malformed; enough for escaping.
-static size_t character_length(std::string_view s) {
-    const auto lead = static_cast<uint8_t>(s[0]);
-    const size_t n = lead < 0x80 ? 1 : lead >= 0xC2 && lead <= 0xDF ? 2 : lead >= 0xE0 && lead <= 0xEF ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
-    if (n == 0 || n > s.size()) return 0;
-    for (size_t i = 1; i < n; ++i)
-        if ((static_cast<uint8_t>(s[i]) & 0xC0) != 0x80) return 0;
-    if (n > 2) {
-        const auto second = static_cast<uint8_t>(s[1]);
-        if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) || (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F))
-            return 0;
-    }
-    return n;
-}
-
 void append_json_string(std::string& out, std::string_view text) {
     static constexpr char hex[] = "0123456789abcdef";
     out += '"';
@@ -108,7 +95,7 @@ void append_json_string(std::string& out, std::string_view text) {
             out += hex[c >> 4];
             out += hex[c & 15];
         } else {
-            n = character_length(text);
+            n = utf8_length(text);
             if (n == 0) {
                 out += "\xEF\xBF\xBD";
                 n = 1;

@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t gzip_bytes_min = 1024;
 constexpr size_t gzip_on_loop_bytes_max = 64 * 1024;
+constexpr size_t write_stretch_bytes = 64 * 1024;  // R2
 constexpr Duration linger_deadline = seconds(2);
 
 }  // namespace
@@ -24,7 +25,7 @@ bool Session::wants_gzip(const HttpResponse& response) const {
 void Session::answer(HttpResponse response) {
     if (response.stream) return start_stream(std::move(response));
     const bool large = response.body.size() > gzip_on_loop_bytes_max && response.status == 200;
-    if (!large || head_only_ || core_->streams >= core_->limits.streams_max || !wants_gzip(response)) {
+    if (!large || head_only_ || core_->stats.streams >= core_->limits.streams_max || !wants_gzip(response)) {
         return send_whole(std::move(response));
     }
     if (response.etag) {
@@ -75,12 +76,13 @@ void Session::start_stream(HttpResponse response) {
         body_.clear();
         return write(Then::Finish);
     }
-    if (core_->streams >= core_->limits.streams_max) {
+    if (core_->stats.streams >= core_->limits.streams_max && !core_->cut_stalled_stream()) {
+        ++core_->stats.streams_refused;
         HttpResponse busy = error_response({Code::Unavailable, "too many long answers at once", "ask again in a moment"}, 503);
         busy.headers.emplace_back("Retry-After", "1");
         return send_whole(std::move(busy));
     }
-    ++core_->streams;
+    ++core_->stats.streams;
     pull_ = std::make_shared<Pull>();
     pull_->source = std::move(response.stream);
     response.stream = {};
@@ -157,11 +159,12 @@ void Session::begin_stream(bool gzipped) {
 void Session::write(Then then) {
     then_ = then;
     written_ = 0;
+    writing_since_ = Steady::now();
+    deadline(then == Then::ReadBody ? core_->limits.body_deadline : core_->limits.write_deadline);
     write_some();
 }
 
 void Session::write_some() {
-    if (then_ != Then::ReadBody) deadline(core_->limits.write_deadline);
     const size_t from_head = std::min(written_, head_.size());
     const size_t from_body = written_ - from_head;
     const std::array<asio::const_buffer, 2> rest = {asio::buffer(head_.data() + from_head, head_.size() - from_head),
@@ -171,9 +174,14 @@ void Session::write_some() {
 
 void Session::on_written(const Failure& failure, size_t n) {
     if (stage_ == Stage::Closed) return;
-    if (failure) return close();
+    if (failure) return broken(failure);
+    const bool next_stretch = (written_ + n) / write_stretch_bytes > written_ / write_stretch_bytes;
     written_ += n;
-    if (written_ < head_.size() + body_.size()) return write_some();
+    if (written_ < head_.size() + body_.size()) {
+        if (next_stretch) deadline(core_->limits.write_deadline);
+        return write_some();
+    }
+    writing_since_.reset();
     head_.clear();
     body_ = std::string();
     switch (then_) {
@@ -212,7 +220,7 @@ void Session::release_stream() {
     if (!pull_) return;
     pull_->cancelled = true;
     pull_.reset();
-    --core_->streams;
+    --core_->stats.streams;
 }
 
 void Session::observe() {

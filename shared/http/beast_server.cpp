@@ -1,4 +1,7 @@
 // Accepting, limits of connections, and the end of them (server.h R3, R5).
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <array>
 #include <utility>
 
@@ -9,6 +12,7 @@ namespace beast_http {
 namespace {
 
 constexpr Duration accept_pause = milliseconds(100);
+constexpr int unsent_bytes_max = 128 * 1024;
 
 }  // namespace
 
@@ -33,6 +37,7 @@ void Core::admit(tcp::socket socket) {
     const auto same = by_address.find(address);
     const size_t from_there = same == by_address.end() ? 0 : same->second;
     if (sessions.size() >= limits.connections_max || from_there >= limits.connections_per_address_max) {
+        ++stats.refused;
         if (refusals.open(clock.mono())) {
             log::warn("http_connection_refused", {{"peer", address}, {"open", sessions.size()}, {"suppressed", refusals.suppressed()}});
         }
@@ -47,6 +52,8 @@ void Core::admit(tcp::socket socket) {
         return;
     }
     socket.set_option(tcp::no_delay(true), failure);
+    // Else megabytes wait in the kernel for a slow reader, and who reads and who does not looks the same (R2). Best effort.
+    ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes_max, sizeof unsent_bytes_max);
     ++by_address[address];
     auto session = std::make_shared<Session>(shared_from_this(), std::move(socket), address);
     sessions.insert(session);
@@ -65,6 +72,22 @@ void Core::close_all(bool only_idle) {
     for (const auto& session : open) {
         if (!only_idle || session->idle()) session->close();
     }
+}
+
+// R6. True when there is room for a stream now.
+bool Core::cut_stalled_stream() {
+    std::shared_ptr<Session> slowest;
+    auto since = Steady::now() - std::chrono::milliseconds(limits.stream_patience.ms);
+    for (const auto& session : sessions) {
+        const auto stalled = session->stalled_since();
+        if (!stalled || *stalled > since) continue;
+        since = *stalled;
+        slowest = session;
+    }
+    if (!slowest) return false;
+    ++stats.streams_cut;
+    slowest->close();
+    return true;
 }
 
 void Core::end_drain_if_empty() {
@@ -93,8 +116,7 @@ struct HttpServer::Impl {
     std::shared_ptr<Core> core;
 };
 
-HttpServer::HttpServer(Loop& loop, HttpLimits limits)
-    : impl_(std::make_shared<Impl>(Impl{std::make_shared<Core>(loop, limits)})) {}
+HttpServer::HttpServer(Loop& loop, HttpLimits limits) : impl_(std::make_shared<Impl>(Impl{std::make_shared<Core>(loop, limits)})) {}
 
 HttpServer::~HttpServer() {
     Core& core = *impl_->core;
@@ -114,6 +136,11 @@ void HttpServer::route(const std::string& method, const std::string& pattern, Ht
 void HttpServer::guard(HttpGuard guard) { impl_->core->guard = std::move(guard); }
 void HttpServer::observe(std::function<void(const HttpObservation&)> observer) { impl_->core->observer = std::move(observer); }
 size_t HttpServer::connections() const { return impl_->core->sessions.size(); }
+HttpStats HttpServer::stats() const {
+    HttpStats out = impl_->core->stats;
+    out.connections = impl_->core->sessions.size();
+    return out;
+}
 
 Result<uint16_t> HttpServer::listen(const std::string& address, uint16_t port) {
     Core& core = *impl_->core;

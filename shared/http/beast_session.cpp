@@ -23,6 +23,18 @@ void Session::close() {
     core_->forget(shared_from_this());
 }
 
+// A connection that failed, or is past its deadline (R2).
+void Session::broken(const Failure& failure) {
+    if (failure == beast::error::timeout) {
+        HttpStats& stats = core_->stats;
+        if (stage_ == Stage::Header) ++stats.late_header;
+        if (stage_ == Stage::Body) ++stats.late_body;
+        if (stage_ == Stage::Answering) ++stats.late_answer;
+        if (stage_ == Stage::Idle) ++stats.late_idle;
+    }
+    close();
+}
+
 void Session::read() {
     const size_t room = std::min(read_bytes, buffer_.max_size() - buffer_.size());
     if (room == 0) return refuse(431, {Code::Invalid, "a header, or what stands between chunks, is too long", "send less"});
@@ -32,7 +44,7 @@ void Session::read() {
 
 void Session::on_read(const Failure& failure, size_t n) {
     if (stage_ == Stage::Closed) return;
-    if (failure) return close();
+    if (failure) return broken(failure);
     if (stage_ == Stage::Lingering) {
         lingered_ += n;
         return lingered_ > linger_bytes_max ? close() : linger();

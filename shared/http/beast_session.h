@@ -46,6 +46,7 @@ struct Core : std::enable_shared_from_this<Core> {
     void close_all(bool only_idle);
     void end_drain_if_empty();
     std::string date();
+    bool cut_stalled_stream();
 
     Loop& loop;
     const HttpLimits limits;
@@ -55,7 +56,7 @@ struct Core : std::enable_shared_from_this<Core> {
     tcp::acceptor acceptor;
     std::set<std::shared_ptr<Session>> sessions;
     std::map<std::string, size_t> by_address;
-    size_t streams = 0;
+    HttpStats stats;  // `connections` is the set's size
     bool draining = false;
     std::function<void()> drained;
     Timer drain_timer;
@@ -101,6 +102,8 @@ class Session : public std::enable_shared_from_this<Session> {
     const std::string& peer() const { return peer_; }
     bool idle() const { return stage_ == Stage::Idle || (stage_ == Stage::Header && buffer_.size() == 0 && !parser_->got_some()); }
     void close();
+    // Since when the reader of a stream keeps its piece waiting; nothing when none waits.
+    std::optional<Steady::time_point> stalled_since() const { return pull_ ? writing_since_ : std::nullopt; }
 
   private:
     enum class Stage { Idle, Header, Body, Answering, Lingering, Closed };
@@ -108,6 +111,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
     void deadline(Duration d) { stream_.expires_after(std::chrono::milliseconds(d.ms)); }
     void fresh_parser();
+    void broken(const Failure& failure);
     void read();
     void on_read(const Failure& failure, size_t n);
     void parse();
@@ -152,6 +156,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string head_;
     std::string body_;
     size_t written_ = 0;
+    std::optional<Steady::time_point> writing_since_;
     size_t lingered_ = 0;
     Then then_ = Then::Finish;
 };

@@ -1,10 +1,11 @@
 #include "shared/http/message.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cctype>
+#include <charconv>
 #include <ctime>
 
+#include "shared/base/fnv1a.h"
 #include "shared/base/ids.h"
 #include "shared/base/json.h"
 
@@ -111,9 +112,12 @@ Result<void> parse_query(std::string_view text, std::map<std::string, std::strin
         const size_t equals = pair.find('=');
         auto key = percent_decode(pair.substr(0, equals), true);
         auto value = percent_decode(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1), true);
-        if (!key) done = pass(key, "query");
-        else if (!value) done = pass(value, "query: " + *key);
-        else query[std::move(*key)] = std::move(*value);
+        if (!key)
+            done = pass(key, "query");
+        else if (!value)
+            done = pass(value, "query: " + *key);
+        else
+            query[std::move(*key)] = std::move(*value);
     });
     return done;
 }
@@ -172,14 +176,7 @@ Result<Target> parse_target(std::string_view target) {
     return out;
 }
 
-std::string etag_of(std::string_view body) {
-    uint64_t hash = 14695981039346656037ull;
-    for (const char c : body) {
-        hash ^= static_cast<unsigned char>(c);
-        hash *= 1099511628211ull;
-    }
-    return '"' + to_hex(hash) + '"';
-}
+std::string etag_of(std::string_view body) { return '"' + to_hex(fnv1a(body)) + '"'; }
 
 std::string gzip_etag(const std::string& etag) { return etag.substr(0, etag.size() - 1) + "-gzip\""; }
 
@@ -230,8 +227,10 @@ std::string render_head(const HttpResponse& response, const HeadOptions& options
     out += "\r\nDate: " + options.date + "\r\n";
     const bool bodiless = response.status == 204 || response.status == 304 || response.status < 200;
     if (!bodiless) out += "Content-Type: " + on_one_line(response.content_type) + "\r\n";
-    if (options.chunked) out += "Transfer-Encoding: chunked\r\n";
-    else if (options.with_length && !bodiless) out += "Content-Length: " + std::to_string(options.length) + "\r\n";
+    if (options.chunked)
+        out += "Transfer-Encoding: chunked\r\n";
+    else if (options.with_length && !bodiless)
+        out += "Content-Length: " + std::to_string(options.length) + "\r\n";
     out += "X-Content-Type-Options: nosniff\r\n";
     bool cache = false;
     for (const auto& [name, value] : response.headers) {

@@ -1,14 +1,16 @@
 // An HTTP/1.1 server on the loop, by Boost.Beast (beast_server.cpp): routes, limits, deadlines, graceful drain, gzip, ETag.
 // R1  A header longer than header_bytes_max gets 431 and the connection ends; a body longer than body_bytes_max gets 413,
 //     whether its length is declared or chunked. Nothing is buffered beyond these.
-// R2  Deadlines: the whole header within header_deadline, the whole body within body_deadline, the response written with progress
-//     at least each write_deadline, a kept-alive connection idle for idle_deadline at most. A connection past its deadline is closed.
+// R2  Deadlines: the whole header within header_deadline, the whole body within body_deadline, each 64 KiB of the response within
+//     write_deadline, a kept-alive connection idle for idle_deadline at most. A connection past its deadline is closed. The kernel
+//     holds little that is not sent yet, so that a response counts as written about when its reader has it.
 // R3  At most connections_max connections in all and connections_per_address_max for one address; beyond: 503 and close.
 // R4  A handler that returns an Error becomes {"error":{"code","message","hint"}} with the status of its code.
 //     A guard's Denied is 401 with WWW-Authenticate (say who you are), a handler's Denied is 403 (you may not).
 // R5  drain(): no new connections, `Connection: close` on what is in flight, then done() or the deadline.
 // R6  Streams have back-pressure: the next piece is asked for when the previous one is written. At most streams_max at once,
-//     each turn one piece of one stream; beyond: 503 with Retry-After. An error before the first piece is an ordinary answer.
+//     each turn one piece of one stream. Beyond, the stream whose reader has kept a piece waiting longest, and for stream_patience
+//     at least, is cut off; where there is none: 503 with Retry-After. An error before the first piece is an ordinary answer.
 // R7  A path or a query that is badly escaped, not UTF-8 or holds a NUL gets 400. The guard looks at the header, before any
 //     body is read.
 // R8  Bodies over 1 KiB of a kind that shrinks are sent gzipped to who accepts it; large ones are compressed off the loop.
@@ -33,13 +35,13 @@ namespace basmalin {
 class Json;
 
 struct HttpRequest {
-    std::string method;                                        // "GET"
-    std::string path;                                          // decoded, no query
-    std::map<std::string, std::string> query;                  // decoded; the last of a repeated key
-    std::map<std::string, std::string> headers;                // names in lower case
-    std::map<std::string, std::string> captures;               // {id} of the route, decoded
+    std::string method;                           // "GET"
+    std::string path;                             // decoded, no query
+    std::map<std::string, std::string> query;     // decoded; the last of a repeated key
+    std::map<std::string, std::string> headers;   // names in lower case
+    std::map<std::string, std::string> captures;  // {id} of the route, decoded
     std::string body;
-    std::string peer;                                          // address of the client
+    std::string peer;  // address of the client
     std::string header(const std::string& lower_name) const {
         const auto found = headers.find(lower_name);
         return found == headers.end() ? std::string() : found->second;
@@ -55,8 +57,8 @@ struct HttpResponse {
     std::string content_type = "application/json";
     std::string body;
     std::vector<std::pair<std::string, std::string>> headers = {};
-    BodyStream stream = {};   // instead of body; sent chunked
-    bool etag = false;        // answer with a strong ETag of the body, and 304 to a matching If-None-Match
+    BodyStream stream = {};  // instead of body; sent chunked
+    bool etag = false;       // answer with a strong ETag of the body, and 304 to a matching If-None-Match
     static HttpResponse json(const Json& value, int status = 200);
     static HttpResponse text(std::string body, int status = 200);
 };
@@ -79,11 +81,25 @@ struct HttpLimits {
     Duration body_deadline = seconds(30);
     Duration write_deadline = seconds(30);
     Duration idle_deadline = seconds(60);
+    Duration stream_patience = seconds(2);
+};
+
+// What became of connections since the start.
+struct HttpStats {
+    size_t connections = 0;    // open
+    size_t streams = 0;        // on their way
+    uint64_t refused = 0;      // R3
+    uint64_t late_header = 0;  // past their deadlines (R2)
+    uint64_t late_body = 0;
+    uint64_t late_answer = 0;
+    uint64_t late_idle = 0;
+    uint64_t streams_cut = 0;  // R6
+    uint64_t streams_refused = 0;
 };
 
 struct HttpObservation {
     std::string method;
-    std::string route;   // the pattern, "unmatched" where none matched
+    std::string route;  // the pattern, "unmatched" where none matched
     int status = 0;
     Duration took;
     double seconds = 0;
@@ -108,6 +124,7 @@ class HttpServer {
     // Stops accepting, lets answers in flight finish, then calls `done` (on the loop), at the deadline at the latest.
     void drain(Duration deadline, std::function<void()> done);
     size_t connections() const;
+    HttpStats stats() const;
 
   private:
     struct Impl;

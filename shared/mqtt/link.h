@@ -41,6 +41,7 @@ struct LinkOptions {
     bool tls = false;
     LinkTls tls_files;
     int keepalive_seconds = 30;    // 5 at least
+    uint32_t packet_bytes_max = 0;  // the broker is told to send nothing larger (MQTT 5, 3.1.2.11.4); 0: it may send up to 256 MB
     Duration connect_timeout = seconds(10);
     Backoff backoff;
     Duration settled_after = seconds(60);

@@ -56,6 +56,7 @@ struct Link::Impl {
     void next_address(Error why);
     void connect_to(const std::string& address);
     Result<void> prepare();
+    Result<void> announce_limits();
     void on_ready(bool writable);
     void read_some();
     void settle();
@@ -188,6 +189,18 @@ Result<void> Link::Impl::prepare() {
         static_cast<Impl*>(o)->on_subscribed(id, count, granted);
     });
     mosquitto_log_callback_set(m, [](mosquitto*, void* o, int level, const char* text) { static_cast<Impl*>(o)->on_log(level, text); });
+    return announce_limits();
+}
+
+// libmosquitto 2.0.11 takes CONNECT's properties only in its blocking call. That keeps them before it looks at the port, which is
+// refused here, and the connect that follows sends them.
+Result<void> Link::Impl::announce_limits() {
+    if (options.packet_bytes_max == 0) return {};
+    mosquitto_property* properties = nullptr;
+    int rc = mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, options.packet_bytes_max);
+    if (rc == MOSQ_ERR_SUCCESS) rc = mosquitto_connect_bind_v5(handle.get(), options.host.c_str(), -1, 60, nullptr, properties);
+    mosquitto_property_free_all(&properties);
+    if (rc != MOSQ_ERR_INVAL) return fail(Code::Invalid, std::string("maximum packet size: ") + mosquitto_strerror(rc));
     return {};
 }
 

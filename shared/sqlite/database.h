@@ -1,4 +1,6 @@
-// A SQLite connection and its statements, with errors as values. Thread: one per Database (opened without SQLite's own mutex).
+// A SQLite connection and its statements, with errors as values. Corrupt: what is stored is damaged, or the disk cannot read it;
+// Unavailable: busy, or the disk did not take a write.
+// Thread: one per Database (opened without SQLite's own mutex).
 // Write transactions always begin IMMEDIATE: a read that upgrades gets SQLITE_BUSY at once, whatever the timeout.
 #pragma once
 
@@ -50,11 +52,14 @@ class Statement {
 struct DatabaseOptions {
     int page_size_bytes = 4096;              // only for a new file
     std::string synchronous = "FULL";
+    bool gives_back_pages = false;           // only for a new file: give_back() works
     int64_t busy_timeout_ms = 5000;
     int64_t cache_bytes = 2 << 20;
     int64_t wal_checkpoint_pages = 1000;
     int64_t journal_size_limit_bytes = 8 << 20;
     bool read_only = false;
+    bool leave_log = false;                  // as leave_log() below, from the first moment
+    bool main_file_alone = false;            // read-only, without a look at its log: for a file whose log cannot be read
 };
 
 class Database {
@@ -89,8 +94,22 @@ class Database {
     }
     void rollback();
 
+    // Corrupt unless each of these CREATE statements (separated by ';') stands in the file as it is written here: SQLite's own checks do
+    // not see a damaged byte in a table's definition, and every statement after it would say that there is no such column.
+    Result<void> expect_schema(std::string_view statements);
     // PRAGMA quick_check (fast) or integrity_check (whole): Corrupt with the first complaint.
     Result<void> check(bool whole);
+    // How much of the file is in use, and how much waits to be used again.
+    struct Pages {
+        int64_t live = 0;
+        int64_t free = 0;
+    };
+    Result<Pages> pages();
+    // Cuts up to so many free pages off the file, in one transaction; the file is shorter after the next checkpoint. Does nothing
+    // to a file made without gives_back_pages.
+    Result<void> give_back(int64_t pages_max);
+    // Closing the last connection leaves the log as it is, instead of writing it into the main file.
+    void leave_log(bool leave);
     // Asks a running query of this connection, from any thread, to stop: it returns Timeout.
     void interrupt();
 

@@ -1,15 +1,22 @@
 #include <sqlite3.h>
 
+#include <algorithm>
+
 #include "shared/sqlite/database.h"
 
 namespace basmalin {
 namespace {
 
+// What the medium cannot give back is damage, as if it had given back garbage. What it does not take may be taken later.
+bool is_unreadable(int code) {
+    return code == SQLITE_IOERR_READ || code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_CORRUPTFS || code == SQLITE_IOERR_DATA;
+}
+
 std::unexpected<Error> sqlite_error(sqlite3* db, int code) {
     const int primary = code & 0xff;
     const Code kind = primary == SQLITE_BUSY || primary == SQLITE_LOCKED                             ? Code::Unavailable
                       : primary == SQLITE_FULL                                                       ? Code::Full
-                      : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB                        ? Code::Corrupt
+                      : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || is_unreadable(code) ? Code::Corrupt
                       : primary == SQLITE_READONLY || primary == SQLITE_PERM || primary == SQLITE_AUTH ? Code::Denied
                       : primary == SQLITE_INTERRUPT                                                  ? Code::Timeout
                       : primary == SQLITE_CONSTRAINT                                                 ? Code::Conflict
@@ -22,6 +29,17 @@ std::unexpected<Error> sqlite_error(sqlite3* db, int code) {
     if (kind == Code::Full) hint = "free space on this disk";
     if (kind == Code::Denied) hint = "check the owner and the mode of the file and its folder, and whether the disk is mounted read-only";
     return fail(kind, std::move(text), std::move(hint));
+}
+
+std::string uri_of(const std::string& path, const std::string& parameters) {
+    std::string uri = "file:";
+    for (const char c : path) {
+        if (c == '%') uri += "%25";
+        else if (c == '?') uri += "%3f";
+        else if (c == '#') uri += "%23";
+        else uri += c;
+    }
+    return uri + '?' + parameters;
 }
 
 }  // namespace
@@ -107,18 +125,27 @@ void Database::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 Result<Database> Database::open(const std::string& path, const DatabaseOptions& options) {
     Database db;
     sqlite3* raw = nullptr;
-    const int flags = (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX;
-    const int rc = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+    const bool read_only = options.read_only || options.main_file_alone;
+    const int flags = (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX;
+    const int rc = options.main_file_alone ? sqlite3_open_v2(uri_of(path, "immutable=1").c_str(), &raw, flags | SQLITE_OPEN_URI, nullptr)
+                                           : sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
     db.handle_.reset(raw);
     if (rc != SQLITE_OK) {
         auto error = sqlite_error(raw, raw != nullptr ? sqlite3_extended_errcode(raw) : rc);
         return std::unexpected(std::move(error.error()).context(path));
     }
+    if (options.leave_log) db.leave_log(true);
     sqlite3_extended_result_codes(raw, 1);
     sqlite3_busy_timeout(raw, static_cast<int>(options.busy_timeout_ms));
     std::string setup;
-    if (!options.read_only) {
+    if (!read_only) {
         setup += "PRAGMA page_size=" + std::to_string(options.page_size_bytes) + ";";
+        // It must be chosen before the first page; of a file with pages, saying it again would be a write.
+        if (options.gives_back_pages) {
+            auto pages = db.integer("PRAGMA page_count");
+            if (!pages) return pass(pages, path);
+            if (*pages == 0) setup += "PRAGMA auto_vacuum=INCREMENTAL;";
+        }
         setup += "PRAGMA journal_mode=WAL;";
         setup += "PRAGMA synchronous=" + options.synchronous + ";";
         setup += "PRAGMA wal_autocheckpoint=" + std::to_string(options.wal_checkpoint_pages) + ";";
@@ -162,6 +189,24 @@ void Database::rollback() {
     if (sqlite3_get_autocommit(handle_.get()) == 0) sqlite3_exec(handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
+Result<void> Database::expect_schema(std::string_view statements) {
+    auto find = prepare("SELECT 1 FROM sqlite_schema WHERE sql = ?");
+    if (!find) return pass(find);
+    while (!statements.empty()) {
+        const size_t end = std::min(statements.find(';'), statements.size());
+        std::string one(statements.substr(0, end));
+        statements.remove_prefix(std::min(end + 1, statements.size()));
+        constexpr std::string_view unless_there = " IF NOT EXISTS";  // not kept in the file
+        if (const size_t at = one.find(unless_there); at != std::string::npos) one.erase(at, unless_there.size());
+        find->bind(1, std::string_view(one));
+        auto found = find->step();
+        if (!found) return pass(found, "read the schema");
+        if (!*found) return fail(Code::Corrupt, "its schema is damaged: it has no " + one.substr(0, one.find('(')));
+        find->reset();
+    }
+    return {};
+}
+
 Result<void> Database::check(bool whole) {
     auto statement = prepare(whole ? "PRAGMA integrity_check(1)" : "PRAGMA quick_check(1)");
     if (!statement) return pass(statement);
@@ -170,6 +215,18 @@ Result<void> Database::check(bool whole) {
     if (*row && statement->text(0) == "ok") return {};
     return fail(Code::Corrupt, *row ? statement->text(0) : "no answer from the check");
 }
+
+Result<Database::Pages> Database::pages() {
+    auto all = integer("PRAGMA page_count");
+    if (!all) return pass(all);
+    auto unused = integer("PRAGMA freelist_count");
+    if (!unused) return pass(unused);
+    return Pages{*all - *unused, *unused};
+}
+
+Result<void> Database::give_back(int64_t pages_max) { return execute("PRAGMA incremental_vacuum(" + std::to_string(pages_max) + ")"); }
+
+void Database::leave_log(bool leave) { sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave ? 1 : 0, nullptr); }
 
 void Database::interrupt() { sqlite3_interrupt(handle_.get()); }
 

@@ -96,6 +96,11 @@ class BareClient {
         return true;
     }
     bool connected() const { return connected_; }
+    // Takes at most so much of what is there, and forgets it.
+    void sip(size_t bytes) {
+        std::string piece(bytes, '\0');
+        [[maybe_unused]] const ssize_t n = ::recv(fd_, piece.data(), bytes, MSG_DONTWAIT);
+    }
 
     // True when the server ends the connection (what still arrives is dropped).
     bool closed_by_server() {
@@ -122,12 +127,14 @@ class BareClient {
             read_chunks(answer);
         } else if (answer.headers.contains("content-length")) {
             const size_t length = std::stoul(answer.headers["content-length"]);
-            while (unread_.size() < length && fill()) {}
+            while (unread_.size() < length && fill()) {
+            }
             answer.whole = unread_.size() >= length;
             answer.body = unread_.substr(0, length);
             unread_.erase(0, answer.body.size());
         } else {
-            while (fill()) {}
+            while (fill()) {
+            }
             answer.body = std::move(unread_);
             answer.whole = !timed_out_;
         }

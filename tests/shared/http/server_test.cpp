@@ -2,11 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <mutex>
-
 #include "shared/base/json.h"
-#include "tests/shared/http/http_bench.h"
+#include "tests/shared/http/http_fixture.h"
 
 namespace basmalin {
 namespace {
@@ -15,63 +12,16 @@ using testing::Answer;
 using testing::BareClient;
 using testing::gunzip;
 using testing::RunningServer;
-
-class HttpServerTest : public ::testing::Test {
-  protected:
-    void make(HttpLimits limits = {}) {
-        running_ = std::make_unique<RunningServer>(limits);
-        HttpServer& server = *running_->server;
-        server.route("GET", "/hello", [](const HttpRequest&) { return HttpResponse::text("hello"); });
-        server.route("POST", "/echo", [](const HttpRequest& request) { return HttpResponse::text(request.body); });
-        server.route("GET", "/items/{id}", [](const HttpRequest& request) -> Result<HttpResponse> {
-            if (request.captures.at("id") == "none") return fail(Code::NotFound, "no item", "look elsewhere");
-            return HttpResponse::text(request.captures.at("id"));
-        });
-        server.route("GET", "/big", [](const HttpRequest& request) {
-            HttpResponse response = HttpResponse::text(std::string(static_cast<size_t>(std::stoi(request.query.at("n"))), 'x'));
-            response.etag = request.query.contains("etag");
-            return response;
-        });
-        server.route("GET", "/stream", [this](const HttpRequest& request) { return stream(request); });
-        server.observe([this](const HttpObservation& seen) {
-            const std::lock_guard lock(mutex_);
-            seen_.push_back(seen);
-        });
-    }
-    // ?pieces=n of ?bytes=b each; ?break=k: an error instead of piece k (from 0).
-    HttpResponse stream(const HttpRequest& request) {
-        const auto number = [&](const char* key, int otherwise) {
-            return request.query.contains(key) ? std::stoi(request.query.at(key)) : otherwise;
-        };
-        HttpResponse response = HttpResponse::text("");
-        response.stream = [this, pieces = number("pieces", 3), bytes = number("bytes", 4), broken = number("break", -1),
-                           at = 0](std::string& out) mutable -> Result<bool> {
-            ++asked_;
-            if (at == broken) return fail(Code::Unavailable, "the store went away");
-            out.append(static_cast<size_t>(bytes), static_cast<char>('a' + at % 26));
-            return ++at < pieces;
-        };
-        return response;
-    }
-    BareClient client() { return BareClient(running_->port); }
-    std::vector<HttpObservation> seen() {
-        const std::lock_guard lock(mutex_);
-        return seen_;
-    }
-    std::unique_ptr<RunningServer> running_;
-    std::mutex mutex_;
-    std::vector<HttpObservation> seen_;
-    std::atomic<int> asked_ = 0;
-    void TearDown() override { running_.reset(); }
-};
+class HttpServerTest : public testing::HttpServerFixture {};
 
 TEST_F(HttpServerTest, KeepsAConnectionAliveAndAnswersPipelinedRequestsInOrder) {
     make();
     running_->start();
     BareClient client(running_->port);
     EXPECT_EQ(client.get("/hello").body, "hello");
-    client.send("GET /items/1 HTTP/1.1\r\nHost: g\r\n\r\nPOST /echo HTTP/1.1\r\nHost: g\r\nContent-Length: 3\r\n\r\nabc"
-                "GET /items/2 HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n");
+    client.send(
+        "GET /items/1 HTTP/1.1\r\nHost: g\r\n\r\nPOST /echo HTTP/1.1\r\nHost: g\r\nContent-Length: 3\r\n\r\nabc"
+        "GET /items/2 HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n");
     EXPECT_EQ(client.read_answer().body, "1");
     EXPECT_EQ(client.read_answer().body, "abc");
     const Answer last = client.read_answer();
@@ -201,14 +151,12 @@ TEST_F(HttpServerTest, ChunkedBodiesArriveWhole) {
 TEST_F(HttpServerTest, SmugglingAndNonsenseGet400) {
     make();
     running_->start();
-    for (const char* bad : {"GET /hello HTTP/1.1\r\n\r\n",
-                            "GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    for (const char* bad : {"GET /hello HTTP/1.1\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
                             "POST /echo HTTP/1.1\r\nHost: g\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                             "POST /echo HTTP/1.1\r\nHost: g\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
                             "POST /echo HTTP/1.1\r\nHost: g\r\nContent-Length: -3\r\n\r\n",
                             "POST /echo HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-                            "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls\r\n\r\n",
-                            "GET hello HTTP/1.1\r\nHost: g\r\n\r\n"}) {
+                            "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls\r\n\r\n", "GET hello HTTP/1.1\r\nHost: g\r\n\r\n"}) {
         BareClient client(running_->port);
         client.send(bad);
         EXPECT_EQ(client.read_answer().status, 400) << bad;
@@ -309,6 +257,22 @@ TEST_F(HttpServerTest, R2_AStalledReaderIsClosed) {
     EXPECT_LT(asked_, 1000) << "a stalled reader held the stream back";
 }
 
+TEST_F(HttpServerTest, R2_WhoReadsAByteNowAndThenIsClosed) {
+    make({.write_deadline = milliseconds(400)});
+    running_->start();
+    BareClient dripping(running_->port, 4096);
+    dripping.send("GET /big?n=20000000 HTTP/1.1\r\nHost: g\r\n\r\n");
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(testing::patience_ms);
+    bool open = true;
+    while (open && std::chrono::steady_clock::now() < give_up) {
+        dripping.sip(1024);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        open = running_->on_loop([this] { return running_->server->connections(); }) > 0;
+    }
+    EXPECT_FALSE(open);
+    EXPECT_EQ(running_->on_loop([this] { return running_->server->stats().late_answer; }), 1u);
+}
+
 TEST_F(HttpServerTest, R3_ConnectionsBeyondTheLimitGet503) {
     make({.connections_max = 3});
     running_->start();
@@ -372,58 +336,6 @@ TEST_F(HttpServerTest, R5_DrainEndsAtItsDeadline) {
     });
     EXPECT_EQ(done.get_future().wait_for(std::chrono::milliseconds(testing::patience_ms)), std::future_status::ready);
     EXPECT_TRUE(busy.closed_by_server());
-}
-
-TEST_F(HttpServerTest, R6_StreamsArriveWhole) {
-    make();
-    running_->start();
-    BareClient client(running_->port);
-    const Answer answer = client.get("/stream?pieces=50&bytes=60000");
-    EXPECT_TRUE(answer.whole);
-    EXPECT_EQ(answer.headers.at("transfer-encoding"), "chunked");
-    ASSERT_EQ(answer.body.size(), 50u * 60000);
-    EXPECT_EQ(answer.body.back(), 'a' + 49 % 26);
-    const Answer small = client.get("/stream?pieces=1&bytes=5");
-    EXPECT_EQ(small.headers.at("content-length"), "5") << "one piece is an ordinary answer";
-    EXPECT_EQ(client.get("/stream?pieces=1&bytes=0").body, "");
-}
-
-TEST_F(HttpServerTest, R6_AStreamThatBreaksIsSeenToBeBroken) {
-    make();
-    running_->start();
-    BareClient client(running_->port);
-    const Answer at_once = client.get("/stream?break=0");
-    EXPECT_EQ(at_once.status, 503);
-    EXPECT_NE(at_once.body.find("the store went away"), std::string::npos);
-    const Answer later = client.get("/stream?pieces=5&break=2");
-    EXPECT_EQ(later.status, 200);
-    EXPECT_FALSE(later.whole);
-    EXPECT_EQ(later.body, "aaaabbbb");
-}
-
-TEST_F(HttpServerTest, R6_StreamsBeyondTheLimitAreToldToComeBack) {
-    make({.streams_max = 2});
-    running_->start();
-    BareClient a(running_->port, 4096);
-    BareClient b(running_->port, 4096);
-    for (BareClient* one : {&a, &b}) one->send("GET /stream?pieces=100000&bytes=65536 HTTP/1.1\r\nHost: g\r\n\r\n");
-    // Whichever comes when both slots are taken.
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(testing::patience_ms);
-    Answer refused;
-    while (refused.status != 503 && std::chrono::steady_clock::now() < give_up) refused = client().get("/stream?pieces=1");
-    EXPECT_EQ(refused.status, 503);
-    EXPECT_EQ(refused.headers.at("retry-after"), "1");
-    EXPECT_EQ(client().get("/hello").body, "hello");
-}
-
-TEST_F(HttpServerTest, R6_AnOldClientGetsAStreamWithoutChunks) {
-    make();
-    running_->start();
-    BareClient client(running_->port);
-    client.send("GET /stream HTTP/1.0\r\n\r\n");
-    const Answer answer = client.read_answer();
-    EXPECT_EQ(answer.body, "aaaabbbbcccc");
-    EXPECT_FALSE(answer.headers.contains("transfer-encoding"));
 }
 
 TEST_F(HttpServerTest, R8_BodiesAreGzippedForWhoAcceptsIt) {

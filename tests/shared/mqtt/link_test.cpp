@@ -24,6 +24,31 @@ TEST_F(LinkOnABroker, ConnectsAndSaysHowManyMessagesMayFly) {
     EXPECT_TRUE(a.errors.empty());
 }
 
+TEST_F(LinkOnABroker, SendsNothingLargerThanTheClientTakes) {
+    LinkOptions small = options(broker.port(), "a");
+    small.packet_bytes_max = 2048;
+    Client a(loop, small);
+    Client b(loop, options(broker.port(), "b"));
+    a.link->subscribe("t");
+    a.link->start();
+    b.link->start();
+    ASSERT_TRUE(until([&] { return a.connects == 1 && b.connects == 1; }));
+    settle(a);
+    ASSERT_TRUE(b.link->publish("t", std::string(2048, 'x')));
+    ASSERT_TRUE(b.link->publish("t", std::string(2000, 'y')));
+    ASSERT_TRUE(until([&] { return !a.messages.empty(); }));
+    EXPECT_EQ(a.messages[0].payload.front(), 'y');
+    EXPECT_EQ(a.connects, 1);
+    broker.restart();
+    ASSERT_TRUE(until([&] { return a.connects == 2 && b.link->connected(); })) << "and says so again";
+    settle(a);
+    a.messages.clear();
+    ASSERT_TRUE(b.link->publish("t", std::string(2048, 'x')));
+    ASSERT_TRUE(b.link->publish("t", "z"));
+    ASSERT_TRUE(until([&] { return !a.messages.empty(); }));
+    EXPECT_EQ(a.messages[0].payload, "z");
+}
+
 TEST_F(LinkOnABroker, APublishedMessageArrivesAndIsAcknowledged) {
     Client a(loop, options(broker.port(), "a"));
     Client b(loop, options(broker.port(), "b"));
