@@ -13,7 +13,7 @@ std::string wrong_name(const std::string& text) {
 std::string wrong_if_empty(const std::string& text) { return text.empty() ? "must be given" : ""; }
 
 void declare_local(Schema& schema, LocalBrokerOptions& local) {
-    schema.section("local", "The gateway's own broker, to which the garden's devices publish.");
+    schema.section("local", "The gateway's own broker, to which the garden's devices publish. It is asked to send no message above 2 MiB.");
     schema.text("host", local.host, "Its name or address.");
     schema.port("port", local.port, "Its port.");
     schema.text("user", local.user, "User name, if the broker wants one.");

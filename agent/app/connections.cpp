@@ -1,6 +1,11 @@
 #include "agent/app/connections.h"
 
 namespace basmalin::agent {
+namespace {
+
+constexpr uint32_t local_packet_bytes_max = Sources::message_bytes_max + 4096;  // with topic and header
+
+}  // namespace
 
 LinkOptions local_link(const AgentConfig& c) {
     LinkOptions o;
@@ -9,6 +14,7 @@ LinkOptions local_link(const AgentConfig& c) {
     o.client_id = "basmalin-agent-" + c.node;
     o.user = c.local.user;
     o.password = c.local.password.value;
+    o.packet_bytes_max = local_packet_bytes_max;
     o.backoff = {.first = milliseconds(500), .cap = seconds(15)};
     return o;
 }

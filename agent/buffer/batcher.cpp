@@ -162,7 +162,10 @@ Batcher::Known* Batcher::layout_for(const std::string& device, const std::vector
 
 Batcher::Known* Batcher::new_layout(const std::string& key, const std::string& device, std::vector<Column> columns) {
     const auto found = known_.find(key);
-    if (found == known_.end() && known_.size() >= limits_.layouts_max) return nullptr;
+    if (found == known_.end() && known_.size() >= limits_.layouts_max) {
+        counts_.layouts_full = true;
+        return nullptr;
+    }
     if (found == known_.end()) ++layouts_of_device_[device];
     Known& known = known_[key];
     known = {std::make_shared<const Layout>(Layout{++last_id_, device, std::move(columns)}), 0, {}};

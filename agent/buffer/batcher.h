@@ -31,7 +31,7 @@ namespace basmalin::agent {
 
 struct BatcherLimits {
     size_t readings_max = 256;
-    Duration seal_after = seconds(10);
+    Duration seal_after = seconds(20);
     Duration low_seal_after = seconds(60);
     size_t body_bytes_max = batch_bytes_max / 2;
     size_t text_bytes_max = 4096;
@@ -58,6 +58,7 @@ struct BatcherCounts {
     uint64_t dropped_unsealed = 0;  // R6, and what a seal that failed gave up
     uint64_t refused = 0;           // R3, R5
     size_t layouts = 0;
+    bool layouts_full = false;      // R5: readings of a new kind are refused from here on
 };
 
 class Batcher {

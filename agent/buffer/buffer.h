@@ -6,14 +6,21 @@
 // R3  Acked batches stay for acked_keep, space permitting, then go in bulk.
 // R4  Bounds: bytes_max, age_max, disk_reserve_bytes. What is given up and was not acked becomes a gap row in the same
 //     transaction (eviction.h). Gap rows travel as a Gaps batch, sealed in the transaction that removes the rows.
+//     Age is told by a wall clock that was synced and has not jumped for an hour, and even by that no more goes in an hour than
+//     512 batches or four times what grows old in one: a clock that says 2099 costs days of the oldest, not the buffer.
 // R5  A welcome is the coordinator's word on what it has: acked marks are replaced by it. What it lacks and is still held is
 //     sent again; what is no longer held becomes a Gap with reason Released.
 // R6  A coordinator that has more of our stream than we ever sealed means that this file went back in time: a new stream
 //     begins, and what is not known to be acked is sealed again under it. Nothing is sent before a welcome, so more than was
 //     sealed before the last one is more, however much was sealed since.
-// R7  A damaged file is set aside, its readable rows are salvaged into a new file with a new stream; they keep their (stream,
-//     seq). What is known missing becomes a Gap with reason Damaged. A row that is damaged inside a sound file likewise. Batches
-//     behind a damaged place of the write-ahead log are searched for (wal_rescue.h).
+// R7  A damaged file is set aside and a new one begins at once, with a new stream. The old file's sound rows follow in slices
+//     (salvage()): every page of it is searched, whatever leads to it (page_rescue.h), its log too, and rows keep their (stream,
+//     seq). When all are there, what is missing becomes a Gap with reason Damaged; until then nothing is told of these streams'
+//     holes, and a power cut at any moment goes on with the slice it broke. A row that is damaged inside a sound file becomes such
+//     a Gap likewise. What the disk cannot read is damage too; where it does not take writes, the file is built anew on other
+//     places of it (buffer_shell.h). The streams' ids are kept twice; rows whose stream's id is lost all the same are told as a
+//     gap of a stream of their own. A batch without its layout is a gap, too; layouts whose first batch was lost are defined again.
+//     The file set aside does not count as the buffer's (R4), but gives way first where the disk is short.
 // R8  A full or failing disk is an error of seal(), never the end: the caller keeps the draft and tries again.
 // R9  Two agents never share a file: the second open() is a Conflict.
 // R10 A layout is defined in the first batch that uses it, again when that batch is given up, and all of them at once by
@@ -22,7 +29,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,7 +48,11 @@ struct BufferOptions {
     int64_t disk_reserve_bytes = int64_t{256} << 20;  // left free on the file system for everyone else
     Duration age_max = hours(24 * 400);
     Duration acked_keep = hours(24);
-    Duration check_deadline = seconds(3);  // for the check at start
+    // For the check at start. What lies beyond shows when it is read.
+    Duration check_deadline = seconds(2);
+    Duration salvage_at_start = seconds(1);          // of a damaged file: a small one is whole before it is used
+    int64_t salvage_slice_bytes = int64_t{1} << 20;  // read, and written at most, between two seals
+    std::string rebuild_because = {};      // not empty: open() repairs the file, whatever its check says
 };
 
 // The clocks when something is sealed.
@@ -69,9 +79,18 @@ struct Page {
 struct OpenReport {
     bool created = false;
     std::string set_aside;       // path of the damaged file, if it was one
-    int64_t salvaged_batches = 0;
-    int64_t missing_batches = 0; // known missing after a repair
+    int64_t salvaged_batches = 0;  // so far
+    int64_t missing_batches = 0;   // known missing when all are salvaged
+    bool salvaging = false;      // more is to come
     std::string complaint;       // what was wrong with it
+};
+
+struct SalvageStep {
+    bool more = false;
+    bool finished = false;  // with this step; the counts are those of the whole
+    int64_t salvaged_batches = 0;
+    int64_t missing_batches = 0;
+    int64_t last_id = 0;    // no salvaged batch is beyond
 };
 
 struct BufferStats {
@@ -95,6 +114,7 @@ struct BufferStats {
     uint64_t refused_readings_total = 0; // drafts that could not be encoded
     size_t streams = 1;
     bool writable = true;
+    bool salvaging = false;              // batches of a damaged file are still to come (R7)
     bool operator==(const BufferStats&) const = default;
 };
 
@@ -143,8 +163,8 @@ class Buffer {
 
     // Enforces the bounds and the grace. True when there is more to do now.
     Result<bool> tend(const Moment& now);
-    // Every batch, oldest first, for export; `each` returns false to stop.
-    Result<void> each(const std::function<bool(const Held&, bool acked)>& visit);
+    // A slice of R7, of some 50 ms. An error costs nothing: the next call tries again.
+    Result<SalvageStep> salvage(const Moment& now);
     Result<void> close();
     BufferStats stats() const;
     void set_options(const BufferOptions& options);

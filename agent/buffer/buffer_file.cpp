@@ -53,7 +53,12 @@ Result<void> finish_repair(const std::string& path, WallTime now) {
         for (const char* tail : {"", "-wal", "-shm"}) ::unlink((repairing + tail).c_str());
         return {};
     }
-    const std::string aside = path + ".damaged-" + std::to_string(now.ms);
+    std::string aside = path + ".damaged-" + std::to_string(now.ms);
+    if (auto db = open_buffer_database(repairing, false)) {  // the name under which its log is looked for
+        auto name = db->prepare("SELECT file FROM salvage_source ORDER BY no DESC LIMIT 1");
+        auto row = name ? name->step() : Result<bool>(false);
+        if (row && *row) aside = folder_of(path) + "/" + name->text(0);
+    }
     if (exists(path + "-wal") && ::rename((path + "-wal").c_str(), (aside + "-wal").c_str()) != 0)
         return fail(Code::Unavailable, "set aside " + path + "-wal: " + std::strerror(errno));
     ::unlink((path + "-shm").c_str());
@@ -113,14 +118,23 @@ FileLock::~FileLock() {
     if (fd_ >= 0) ::close(fd_);
 }
 
-Result<Database> open_buffer_database(const std::string& path, bool read_only) {
+Result<void> note_stream(Database& db, int64_t stream_no, uint64_t id) {
+    // Created last, it lies in another block than the first tables; files of earlier versions do not have it.
+    if (auto made = db.execute("CREATE TABLE IF NOT EXISTS stream_id(stream_no INTEGER PRIMARY KEY, id INTEGER NOT NULL)"); !made) return made;
+    auto put = db.prepare("INSERT OR REPLACE INTO stream_id(stream_no, id) VALUES(?,?)");
+    if (!put) return pass(put);
+    return put->bind(1, stream_no).bind(2, static_cast<int64_t>(id)).run();
+}
+
+Result<Database> open_buffer_database(const std::string& path, bool read_only, bool leave_log) {
     return Database::open(path, {.page_size_bytes = 1024,
                                  .synchronous = "FULL",
                                  .busy_timeout_ms = 5000,
                                  .cache_bytes = 256 << 10,
                                  .wal_checkpoint_pages = 1000,
                                  .journal_size_limit_bytes = 4 << 20,
-                                 .read_only = read_only});
+                                 .read_only = read_only,
+                                 .leave_log = leave_log});
 }
 
 Result<void> check_buffer_file(Database& db, Duration deadline) {
@@ -142,7 +156,7 @@ Result<void> check_buffer_file(Database& db, Duration deadline) {
     return checked;
 }
 
-Result<BufferFile> open_buffer_file(const std::string& path, Duration check_deadline, WallTime now) {
+Result<BufferFile> open_buffer_file(const std::string& path, const BufferOptions& options, WallTime now) {
     BufferFile file;
     auto lock = FileLock::take(path);
     if (!lock) return pass(lock);
@@ -153,19 +167,21 @@ Result<BufferFile> open_buffer_file(const std::string& path, Duration check_dead
     file.wal = read_wal(path);
     const bool empty = !is_new && file_bytes(path) <= 0;
     const auto attempt = [&]() -> Result<Database> {
-        auto db = open_buffer_database(path, false);
+        auto db = open_buffer_database(path, false, true);
         if (!db) return db;
         auto tables = has_tables(*db);
         if (!tables) return pass(tables);
         if (!*tables && !is_new) return fail(Code::Corrupt, "the file has no tables");
         if (!*tables) {
             if (auto created = create_buffer_tables(*db); !created) return pass(created);
-        } else if (auto checked = check_buffer_file(*db, check_deadline); !checked) {
+        } else if (auto checked = check_buffer_file(*db, options.check_deadline); !checked) {
             return pass(checked);
         }
         return db;
     };
-    Result<Database> db = empty ? Result<Database>(fail(Code::Corrupt, "the file is empty")) : attempt();
+    Result<Database> db = empty                                        ? Result<Database>(fail(Code::Corrupt, "the file is empty"))
+                          : !is_new && !options.rebuild_because.empty() ? Result<Database>(fail(Code::Corrupt, options.rebuild_because))
+                                                                        : attempt();
     if (!db && (db.error().code == Code::Corrupt || db.error().code == Code::Invalid)) {
         auto report = repair_buffer_file(path, now, db.error().text);
         if (!report) return pass(report, "repair " + path);
@@ -177,6 +193,19 @@ Result<BufferFile> open_buffer_file(const std::string& path, Duration check_dead
     file.report.created = is_new;
     file.db = std::move(*db);
     return file;
+}
+
+Result<std::vector<Layout>> read_layouts(Database& db) {
+    std::vector<Layout> known;
+    auto rows = db.prepare("SELECT id, bytes FROM layout ORDER BY id");
+    if (!rows) return pass(rows);
+    for (;;) {
+        auto row = rows->step();
+        if (!row) return pass(row, "read layouts");
+        if (!*row) return known;
+        auto layout = decode_layout(static_cast<uint32_t>(rows->integer(0)), rows->blob(1));
+        if (layout) known.push_back(std::move(*layout));
+    }
 }
 
 Result<void> insert_gap(Database& db, const Gap& gap) {

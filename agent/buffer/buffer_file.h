@@ -1,10 +1,12 @@
 // The buffer's file: its tables, its lock, the check at start and the repair. Used by sqlite_buffer.cpp and the buffer command.
-// Steps of a repair, each safe to be cut: build <path>.repairing whole; rename <path> and its WAL to <path>.damaged-<time>;
-// rename .repairing to <path>. A repair found complete but not renamed is finished at the next open.
+// Steps of a repair, each safe to be cut: build <path>.repairing, a file without batches that knows the old streams, boots and layouts
+// and what is to be salvaged; rename <path> and its WAL to <path>.damaged-<time>; rename .repairing to <path>. A repair found complete
+// but not renamed is finished at the next open. The batches follow in slices (buffer_salvage.cpp).
 // Thread: one.
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,14 +45,21 @@ struct BufferFile {
     std::string wal;  // as it was before SQLite opened it (wal_rescue.h); empty after a repair
 };
 
-Result<BufferFile> open_buffer_file(const std::string& path, Duration check_deadline, WallTime now);
-// A sound file is left as it is; a damaged one is repaired. With the lock held.
+Result<BufferFile> open_buffer_file(const std::string& path, const BufferOptions& options, WallTime now);
+// Sets this file aside, with a new one in its place into which its batches are to be salvaged. With the lock held.
 Result<OpenReport> repair_buffer_file(const std::string& path, WallTime now, const std::string& complaint);
+constexpr size_t damaged_kept_max = 2;
+// Drops set-aside files beyond the newest kept_max, not those in use (by name without folder). True when any were there to drop.
+bool limit_damaged(const std::string& path, size_t kept_max, const std::set<std::string>& in_use);
 // Corrupt with what is wrong; quick_check stops at the deadline without a complaint.
 Result<void> check_buffer_file(Database& db, Duration deadline);
 Result<void> create_buffer_tables(Database& db);
-Result<Database> open_buffer_database(const std::string& path, bool read_only);
+// The stream's id a second time, in another block of the disk than its row: without it no batch of the stream can be told from garbage.
+Result<void> note_stream(Database& db, int64_t stream_no, uint64_t id);
+// leave_log: what may turn out damaged keeps its log when it is closed.
+Result<Database> open_buffer_database(const std::string& path, bool read_only, bool leave_log = false);
 
+Result<std::vector<Layout>> read_layouts(Database& db);  // without those that are damaged
 Result<void> insert_gap(Database& db, const Gap& gap);  // joins it with rows it touches
 std::string encode_layout(const Layout& layout);
 Result<Layout> decode_layout(uint32_t id, std::string_view bytes);

@@ -7,10 +7,13 @@
 namespace basmalin::agent {
 namespace {
 
-constexpr int64_t page_bytes = 1024;
 constexpr int64_t slice_rows = 512;
 constexpr int64_t grace_rows_per_call = 2048;
 constexpr Duration mark_every = minutes(10);
+constexpr Duration steady_min = hours(1);
+constexpr Duration jump_min = minutes(1);
+constexpr Duration aged_share_every = hours(1);
+constexpr int64_t aged_share_factor = 4;
 // A row's share of its page beside its bytes.
 constexpr int64_t row_overhead_bytes = 24;
 
@@ -38,8 +41,14 @@ Result<void> Buffer::Impl::remove(const std::vector<int64_t>& ids, GapReason rea
             if (s != nullptr && !s->acked.contains(seq_of(id))) {
                 const uint64_t readings = static_cast<uint64_t>(std::max<int64_t>(look->integer(0), 0));
                 const WallTime wall{look->integer(2)};
-                add_gap(gaps, {.stream = s->id, .first_seq = seq_of(id), .last_seq = seq_of(id), .readings = readings,
-                               .exact = reason != GapReason::Damaged, .from = wall, .to = wall, .reason = reason});
+                add_gap(gaps, {.stream = s->id,
+                               .first_seq = seq_of(id),
+                               .last_seq = seq_of(id),
+                               .readings = readings,
+                               .exact = reason != GapReason::Damaged,
+                               .from = wall,
+                               .to = wall,
+                               .reason = reason});
                 if (reason == GapReason::Evicted) {
                     ++counts.evicted_batches_total;
                     counts.evicted_readings_total += readings;
@@ -81,18 +90,19 @@ Result<Space> Buffer::Impl::space() {
     if (!pages) return pass(pages);
     auto spare = file.db.integer("PRAGMA freelist_count");
     if (!spare) return pass(spare);
-    Space s{.used_bytes = (*pages - *spare) * page_bytes,
+    Space s{.used_bytes = (*pages - *spare) * int64_t{page_bytes},
             .bytes_max = options.bytes_max,
             .disk_free_bytes = INT64_MAX / 2,
             .disk_reserve_bytes = options.disk_reserve_bytes,
-            .reusable_bytes = *spare * page_bytes};
+            .reusable_bytes = *spare * int64_t{page_bytes}};
     if (auto disk = disk_space(folder_of(path)); disk) s.disk_free_bytes = disk->free_bytes;
     return s;
 }
 
 Result<std::vector<Candidate>> Buffer::Impl::candidates(const std::string& where, int64_t rows_max, int64_t after_id) {
     std::vector<Candidate> found;
-    auto rows = file.db.prepare("SELECT id, length(bytes), readings, priority, kind FROM batch WHERE " + where + " AND id > ? ORDER BY id LIMIT ?");
+    auto rows =
+        file.db.prepare("SELECT id, length(bytes), readings, priority, kind FROM batch WHERE " + where + " AND id > ? ORDER BY id LIMIT ?");
     if (!rows) return pass(rows);
     rows->bind(1, after_id).bind(2, rows_max);
     for (;;) {
@@ -100,18 +110,42 @@ Result<std::vector<Candidate>> Buffer::Impl::candidates(const std::string& where
         if (!row) return pass(row);
         if (!*row) return found;
         const int64_t id = rows->integer(0);
-        found.push_back({.id = id, .bytes = rows->integer(1) + row_overhead_bytes, .readings = rows->integer(2),
+        found.push_back({.id = id,
+                         .bytes = rows->integer(1) + row_overhead_bytes,
+                         .readings = rows->integer(2),
                          .priority = static_cast<Priority>(std::clamp<int64_t>(rows->integer(3), 0, 2)),
-                         .kind = static_cast<BatchKind>(std::clamp<int64_t>(rows->integer(4), 0, 3)), .acked = is_acked(id)});
+                         .kind = static_cast<BatchKind>(std::clamp<int64_t>(rows->integer(4), 0, 3)),
+                         .acked = is_acked(id)});
     }
+}
+
+// Where the disk is short, damaged files go before readings do: the finished ones whole, of the one under way what was read. (A later
+// row whose end lay there is lost with it, and told.) True when something was freed.
+bool Buffer::Impl::drop_set_aside() {
+    std::set<std::string> in_use;
+    if (salvage) {
+        auto files = file.db.prepare("SELECT file FROM salvage_source");
+        if (!files) return false;
+        for (auto row = files->step(); row && *row; row = files->step()) in_use.insert(files->text(0));
+    }
+    const bool dropped = limit_damaged(path, 0, in_use);
+    if (!salvage || !salvage->main || salvage->punched == salvage->next) return dropped;
+    salvage->punched = salvage->next;
+    salvage->main->punch_before(static_cast<uint32_t>(std::min<int64_t>(salvage->next, salvage->main->pages() + 1)));
+    return true;
 }
 
 // One slice. True when a bound is still broken and something was given up, so that another slice may help.
 Result<bool> Buffer::Impl::make_room() {
     auto now = space();
     if (!now) return pass(now);
+    if (now->disk_free_bytes < now->disk_reserve_bytes && drop_set_aside()) now = space();
+    if (!now) return pass(now);
     const int64_t wanted = bytes_to_free(*now);
     if (wanted <= 0) return false;
+    // While there is room for it: a log that cannot be written back holds its pages twice, and a deletion needs the log.
+    if (now->disk_free_bytes < now->disk_reserve_bytes)
+        if (auto done = file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)"); !done) return pass(done);
     std::vector<Candidate> all;
     const auto merge = [&](Result<std::vector<Candidate>> more) -> Result<void> {
         if (!more) return pass(more);
@@ -142,6 +176,14 @@ Result<bool> Buffer::Impl::make_room() {
         if (auto shrunk = file.db.execute("PRAGMA incremental_vacuum(1024)"); !shrunk) return pass(shrunk);
     auto after = space();
     return after && bytes_to_free(*after) > 0;
+}
+
+// Before each seal: what comes between two calls of tend() may be more than the reserve, and a full disk takes no deletion either. A
+// failure shows at the write that follows.
+void Buffer::Impl::keep_reserve() {
+    const auto disk = disk_space(folder_of(path));
+    if (!disk || disk->free_bytes >= options.disk_reserve_bytes) return;
+    if (const auto room = make_room(); !room) log::debug("reserve_not_kept", {{"why", room.error().message()}});
 }
 
 // The newest id that is older than the time given, as far as believed clocks tell; 0 if none. The rows of a clock that was not
@@ -176,12 +218,21 @@ Result<int64_t> Buffer::Impl::boundary(int64_t wall_before_ms) {
     return low >= *oldest ? low : 0;
 }
 
+// A clock that has just been set is not believed yet: what it makes old stays old.
+bool Buffer::Impl::believes_wall(const Moment& now) {
+    const bool synced = now.clock == ClockState::Synced;
+    const int64_t offset_ms = now.wall.ms - now.mono.ms;
+    if (!synced || !wall_offset_ms || std::abs(offset_ms - *wall_offset_ms) >= jump_min.ms) wall_steady_since = now.mono;
+    wall_offset_ms = synced ? std::optional(offset_ms) : std::nullopt;
+    return synced && now.mono - wall_steady_since >= steady_min;
+}
+
 Result<bool> Buffer::Impl::drop_graced(const Moment& now) {
     if (marks.empty() || now.mono - marks.back().at >= mark_every) marks.push_back({now.mono, last_id()});
     int64_t until = 0;
     while (marks.size() > 1 && now.mono - marks[1].at >= options.acked_keep) marks.pop_front();
     if (now.mono - marks.front().at >= options.acked_keep) until = marks.front().last_id;
-    if (now.clock == ClockState::Synced) {
+    if (believes_wall(now)) {
         auto by_wall = boundary(now.wall.ms - options.acked_keep.ms);
         if (!by_wall) return pass(by_wall);
         until = std::max(until, *by_wall);
@@ -203,17 +254,25 @@ Result<bool> Buffer::Impl::drop_graced(const Moment& now) {
 }
 
 Result<bool> Buffer::Impl::drop_aged(const Moment& now) {
-    if (now.clock != ClockState::Synced || options.age_max.ms <= 0) return false;
+    if (options.age_max.ms <= 0 || !believes_wall(now)) return false;
+    if (now.mono - aged_at >= aged_share_every) {
+        aged_at = now.mono;
+        const double grows_old =
+            static_cast<double>(counts.batches) * static_cast<double>(aged_share_every.ms) / static_cast<double>(options.age_max.ms);
+        aged_left = std::max(slice_rows, static_cast<int64_t>(grows_old * aged_share_factor));
+    }
+    if (aged_left <= 0) return false;
     auto until = boundary(now.wall.ms - options.age_max.ms);
     if (!until) return pass(until);
     if (*until == 0) return false;
-    auto found = candidates("kind<>1 AND id <= " + std::to_string(*until), slice_rows, 0);
+    auto found = candidates("kind<>1 AND id <= " + std::to_string(*until), std::min(slice_rows, aged_left), 0);
     if (!found) return pass(found);
     std::vector<int64_t> ids;
     for (const Candidate& c : *found) ids.push_back(c.id);
     if (ids.empty()) return false;
     if (auto done = remove(ids, GapReason::Evicted); !done) return pass(done);
-    return ids.size() == static_cast<size_t>(slice_rows);
+    aged_left -= static_cast<int64_t>(ids.size());
+    return aged_left > 0 && ids.size() == static_cast<size_t>(slice_rows);
 }
 
 Result<bool> Buffer::tend(const Moment& now) {

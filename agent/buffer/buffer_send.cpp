@@ -84,11 +84,12 @@ bool Buffer::on_ack(const Ack& ack) {
     if (impl_->epoch == 0 || ack.epoch != impl_->epoch || s == nullptr) return false;
     const uint64_t sealed = s->next_seq - 1;
     const uint64_t highest = ack.ranges.empty() ? ack.mark : std::max(ack.mark, ack.ranges.back().last);
-    if (highest > sealed) return false;
+    if (highest > sealed && s == &impl_->current()) return false;
+    s->next_seq = std::max(s->next_seq, highest + 1);  // an older stream's end may have been lost (R7)
     if (ack.mark > 0) s->acked.insert(SeqRange{1, ack.mark});
     for (const SeqRange& r : ack.ranges) {
         if (s->acked.ranges().size() >= ranges_max) break;
-        if (r.first >= 1 && r.last >= r.first && r.last <= sealed) s->acked.insert(r);
+        if (r.first >= 1 && r.last >= r.first) s->acked.insert(r);
     }
     s->acked_dirty = true;
     impl_->unsent_from = 0;  // acks follow a welcome: batches are sent
@@ -98,15 +99,7 @@ bool Buffer::on_ack(const Ack& ack) {
 // Every number below next_seq that is neither with the coordinator, nor held, nor known as a gap already.
 Result<uint64_t> Buffer::Impl::record_released(StreamState& stream) {
     SeqSet known = stream.acked;
-    auto gaps = file.db.prepare("SELECT first_seq, last_seq FROM gap WHERE stream=?");
-    if (!gaps) return pass(gaps);
-    gaps->bind(1, static_cast<int64_t>(stream.id));
-    for (;;) {
-        auto row = gaps->step();
-        if (!row) return pass(row);
-        if (!*row) break;
-        known.insert(SeqRange{static_cast<uint64_t>(gaps->integer(0)), static_cast<uint64_t>(gaps->integer(1))});
-    }
+    if (auto added = add_gaps(stream.id, known); !added) return pass(added);
     auto rows = file.db.prepare("SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id");
     if (!rows) return pass(rows);
     rows->bind(1, id_of(stream.no, known.mark())).bind(2, id_of(stream.no + 1, 0) - 1);
@@ -205,7 +198,8 @@ Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment&)
             const bool is_current = s.no == before.back().no;
             const bool ahead = theirs.highest() >= (is_current && impl_->unsent_from != 0 ? impl_->unsent_from : s.next_seq);
             if (ahead && is_current) outcome.new_stream = true;
-            if (ahead) continue;
+            if (ahead && !is_current) s.next_seq = theirs.highest() + 1;  // its end was lost (R7)
+            if (ahead || impl_->is_salvaged(s.no)) continue;  // what it lacks may still come
             bool lacks = theirs.mark() < ours.mark();
             for (const SeqRange& r : ours.ranges()) lacks = lacks || !theirs.contains(r.first) || !theirs.contains(r.last);
             if (!lacks && epoch_before == welcome.epoch) continue;
@@ -254,21 +248,6 @@ std::vector<Hello::Stream> Buffer::hello_streams() const {
     return all;
 }
 
-Result<void> Buffer::each(const std::function<bool(const Held&, bool acked)>& visit) {
-    auto rows = impl_->file.db.prepare("SELECT " + std::string(batch_columns) + " FROM batch ORDER BY id");
-    if (!rows) return pass(rows);
-    for (;;) {
-        auto row = rows->step();
-        if (!row) return pass(row);
-        if (!*row) return {};
-        const int64_t id = rows->integer(0);
-        const StreamState* stream = impl_->stream_no(stream_no_of(id));
-        if (stream == nullptr) continue;
-        auto held = held_from(*rows, stream->id);
-        if (held && !visit(*held, stream->acked.contains(seq_of(id)))) return {};
-    }
-}
-
 BufferStats Buffer::stats() const {
     BufferStats s = impl_->counts;
     Database& db = impl_->file.db;
@@ -279,6 +258,7 @@ BufferStats Buffer::stats() const {
     s.epoch = impl_->epoch;
     s.gaps_pending = impl_->gap_rows;
     s.streams = impl_->streams.size();
+    s.salvaging = impl_->salvage.has_value();
     const auto number = [&](const std::string& sql) {
         auto value = db.integer(sql);
         return value ? *value : 0;

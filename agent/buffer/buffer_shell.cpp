@@ -9,8 +9,12 @@ namespace {
 
 constexpr Duration reopen_every = seconds(5);
 constexpr Duration stats_every = milliseconds(500);
-constexpr Duration repair_check_deadline = minutes(10);
+constexpr Duration salvage_pause = milliseconds(100);
+constexpr Duration salvage_retry = seconds(10);
 constexpr int tend_rounds_max = 8;
+constexpr int write_failures_max = 8;
+constexpr Duration rebuild_every = hours(1);
+constexpr Duration damage_again_within = minutes(10);
 
 }  // namespace
 
@@ -26,11 +30,16 @@ struct BufferShell::Inside {
     bool closed = false;
     bool reopened = false;  // told to the loop with the next answer
     std::atomic<bool> opening = false;  // threads: the loop's reads it
+    int write_failures = 0;             // in a row
+    MonoTime damaged_at{INT64_MIN / 2};
+    MonoTime rebuilt_at{INT64_MIN / 2};
+    std::string rebuild_because;
+    std::optional<BootOffset> boot_offset;  // not saved yet
 
-    Result<void> open(Duration check_deadline) {
+    Result<void> open() {
         buffer.reset();
         BufferOptions checked = options;
-        checked.check_deadline = check_deadline;
+        checked.rebuild_because = std::exchange(rebuild_because, {});
         opening = true;
         auto opened = Buffer::open(path, checked, boot, clock->wall());
         opening = false;
@@ -43,7 +52,7 @@ struct BufferShell::Inside {
     Result<Buffer*> get() {
         if (closed) return fail(Code::Unavailable, "the buffer is closed");
         if (!buffer && clock->mono() - opened_at >= reopen_every) {
-            if (auto opened = open(repair_check_deadline); !opened)
+            if (auto opened = open(); !opened)
                 log::error("buffer_unavailable", {{"why", opened.error().message()}});
             else
                 reopened = true;
@@ -55,8 +64,30 @@ struct BufferShell::Inside {
     void note(const Error& error) {
         if (error.code != Code::Corrupt) return;
         log::error("buffer_damaged", {{"why", error.text}});
+        const MonoTime now = clock->mono();
+        const bool again = now - std::exchange(damaged_at, now) < damage_again_within && buffer && buffer->opened().set_aside.empty();
+        buffer.reset();
+        if (!again || may_rebuild(error.text)) opened_at = MonoTime{INT64_MIN / 2};
+    }
+    void note_seal(const Error& error) {
+        note(error);
+        if (error.code != Code::Unavailable || !buffer || ++write_failures < write_failures_max) return;
+        write_failures = 0;
+        if (!may_rebuild("the disk does not take writes: " + error.text)) return;
         buffer.reset();
         opened_at = MonoTime{INT64_MIN / 2};
+    }
+    bool may_rebuild(const std::string& why) {
+        if (clock->mono() - rebuilt_at < rebuild_every) return false;
+        rebuilt_at = clock->mono();
+        rebuild_because = why;
+        return true;
+    }
+    void save_boot_offset() {
+        auto saved = buffer->set_boot_offset(*boot_offset);
+        if (saved) return boot_offset.reset();
+        log::warn("boot_offset_not_saved", {{"why", saved.error().message()}});
+        note(saved.error());
     }
 };
 
@@ -105,7 +136,7 @@ void BufferShell::run(Work work, Done done) {
 void BufferShell::open(Answer<Result<Ready>> answer) {
     run(
         [](Inside& in) -> Result<Ready> {
-            if (auto opened = in.open(in.options.check_deadline); !opened) return pass(opened);
+            if (auto opened = in.open(); !opened) return pass(opened);
             return in.ready();
         },
         std::move(answer));
@@ -130,8 +161,11 @@ void BufferShell::seal(std::vector<Draft> drafts, Moment now, Answer<Sealing> an
         [carried, now](Inside& in) -> Sealing {
             auto buffer = in.get();
             Result<std::vector<Held>> sealed = buffer ? (*buffer)->seal(*carried, now) : Result<std::vector<Held>>(pass(buffer));
-            if (sealed) return {std::move(*sealed), {}, {}};
-            in.note(sealed.error());
+            if (sealed) {
+                in.write_failures = 0;
+                return {std::move(*sealed), {}, {}};
+            }
+            in.note_seal(sealed.error());
             // A full disk may yet have something acked to give.
             if (sealed.error().code == Code::Full && in.buffer)
                 if (auto room = in.buffer->tend(now); !room) in.note(room.error());
@@ -224,11 +258,9 @@ void BufferShell::greeting(Answer<Greeting> answer) {
 void BufferShell::set_boot_offset(BootOffset offset) {
     run(
         [offset](Inside& in) {
-            auto buffer = in.get();
-            if (!buffer) return false;
-            auto saved = (*buffer)->set_boot_offset(offset);
-            if (!saved) in.note(saved.error());
-            return saved.has_value();
+            in.boot_offset = offset;
+            if (in.get()) in.save_boot_offset();
+            return true;
         },
         [](bool) {});
 }
@@ -246,6 +278,7 @@ void BufferShell::set_options(BufferOptions options) {
 void BufferShell::tend(Moment now, std::function<void()> done) {
     run(
         [now](Inside& in) {
+            if (in.boot_offset && in.get()) in.save_boot_offset();
             for (int round = 0; round < tend_rounds_max; ++round) {
                 auto buffer = in.get();
                 if (!buffer) return false;
@@ -262,11 +295,40 @@ void BufferShell::tend(Moment now, std::function<void()> done) {
         [done = std::move(done)](bool) { done(); });
 }
 
+void BufferShell::salvage(std::function<Moment()> now, std::function<void(const SalvageStep&)> salvaged) {
+    if (salvaging_) return;
+    salvaging_ = true;
+    run(
+        [at = now()](Inside& in) -> Result<SalvageStep> {
+            auto buffer = in.get();
+            if (!buffer) return pass(buffer);
+            auto step = (*buffer)->salvage(at);
+            if (!step) in.note(step.error());
+            return step;
+        },
+        [this, now, salvaged](Result<SalvageStep> step) {
+            if (!step) log::warn("salvage_waits", {{"why", step.error().message()}});
+            const bool more = !step || step->more;
+            if (step && (step->more || step->finished)) salvaged(*step);
+            if (!more) {
+                salvaging_ = false;
+                return;
+            }
+            salvage_timer_ = loop_.after(step ? salvage_pause : salvage_retry, [this, now, salvaged] {
+                salvaging_ = false;
+                salvage(now, salvaged);
+            });
+        });
+}
+
 void BufferShell::refresh() {
-    run([](Inside&) { return true; }, [](bool) {});
+    if (refreshing_) return;
+    refreshing_ = true;
+    run([](Inside&) { return true; }, [this](bool) { refreshing_ = false; });
 }
 
 void BufferShell::close(std::function<void()> done) {
+    salvage_timer_.cancel();
     run(
         [](Inside& in) {
             in.closed = true;

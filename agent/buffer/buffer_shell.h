@@ -1,5 +1,8 @@
 // The Buffer on its Worker, seen from the loop: every call returns at once, its answer comes on the loop. It opens the buffer,
-// opens it again (which repairs it) when it turns out damaged while it runs, and keeps the latest statistics.
+// opens it again (which repairs it) when it turns out damaged while it runs, keeps the latest statistics, and salvages what a damaged
+// file held: a slice, then a pause in which seals have their turn.
+// Where the disk refuses write_failures_max seals in a row, or damage comes back that the check does not find, the file is built
+// anew once an hour at most: on other places of the disk.
 // Thread: the loop's. Answers that come after the shell is gone are dropped.
 #pragma once
 
@@ -50,14 +53,17 @@ class BufferShell {
     void ack(Ack ack, Answer<bool> answer);
     void welcome(Welcome welcome, Moment now, Answer<Result<WelcomeOutcome>> answer);
     void greeting(Answer<Greeting> answer);
-    void set_boot_offset(BootOffset offset);
+    void set_boot_offset(BootOffset offset);  // what cannot be saved now is with the next tend()
     void set_options(BufferOptions options);
     void tend(Moment now, std::function<void()> done);
-    void refresh();  // of stats()
+    // Until all is salvaged; `salvaged` with every slice that found something, and with the last. One at a time, however often it is
+    // asked for; nothing where there is nothing to salvage.
+    void salvage(std::function<Moment()> now, std::function<void(const SalvageStep&)> salvaged);
+    void refresh();  // of stats() and answered_at(); one at a time, however often it is asked for
     void close(std::function<void()> done);
 
     const BufferStats& stats() const { return stats_; }
-    // A file is opened, checked and perhaps repaired: with a large one that takes its time.
+    // A file is opened, checked and perhaps set aside: seconds.
     bool opening() const;
     size_t seals_under_way() const { return seals_under_way_; }
     MonoTime answered_at() const { return answered_at_; }  // when the worker last finished something
@@ -75,6 +81,9 @@ class BufferShell {
     BufferStats stats_;
     MonoTime answered_at_;
     size_t seals_under_way_ = 0;
+    bool refreshing_ = false;
+    bool salvaging_ = false;
+    Timer salvage_timer_;
     Worker worker_;  // last: it ends first
 };
 

@@ -4,13 +4,16 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "agent/buffer/buffer.h"
 #include "agent/buffer/buffer_file.h"
 #include "agent/buffer/eviction.h"
+#include "agent/buffer/wal_rescue.h"
 
 namespace basmalin::agent {
 
@@ -25,8 +28,22 @@ struct StreamState {
 // A batch about to be written.
 struct Fresh {
     Held held;
-    int64_t first_wall_ms = 0;                // 0 while the clock is not believed
-    std::vector<const Layout*> definitions;   // that its body carries
+    int64_t first_wall_ms = 0;               // 0 while the clock is not believed
+    std::vector<const Layout*> definitions;  // that its body carries
+};
+
+// What is to be salvaged from files set aside. The database has the same; this is what a slice needs at hand.
+struct Salvage {
+    std::map<int64_t, uint64_t> streams;                    // old ones by number, their ids
+    uint64_t lost_stream = 0;                               // stands for rows of streams whose ids are lost; 0: none are
+    std::map<int64_t, std::map<uint32_t, Layout>> layouts;  // by stream: what is known so far
+    int64_t source = 0;                                     // under way, 0: none
+    std::unique_ptr<PageFile> main;
+    std::string wal;
+    bool wal_read = false;
+    int64_t next = 1;     // page of main, and beyond them frames of the log
+    int64_t punched = 1;  // given back to a short disk: what lies before
+    SalvageStep total;
 };
 
 struct Buffer::Impl {
@@ -37,9 +54,9 @@ struct Buffer::Impl {
     std::map<uint32_t, uint64_t> defined_seq;  // layout -> batch of the current stream that defines it; 0: none
     std::map<uint32_t, BootOffset> boots;      // synced ones of the file, and this boot
     uint32_t boot_no = 0;
-    std::optional<uint64_t> boot_unsaved;      // this boot's id, while a full disk has kept its row from being written
+    std::optional<uint64_t> boot_unsaved;  // this boot's id, while a full disk has kept its row from being written
     uint64_t epoch = 0;
-    uint64_t unsent_from = 0;                  // no batch of the current stream from this one on was ever sent; 0: not known
+    uint64_t unsent_from = 0;  // no batch of the current stream from this one on was ever sent; 0: not known
     BufferStats counts;
     int64_t gap_rows = 0;
     Statement insert_batch;
@@ -48,9 +65,14 @@ struct Buffer::Impl {
         MonoTime at;
         int64_t last_id = 0;
     };
-    std::deque<Mark> marks;                    // what was sealed when, by this process: the grace without a wall clock
+    std::deque<Mark> marks;  // what was sealed when, by this process: the grace without a wall clock
     MonoTime graced_at{INT64_MIN / 2};
+    std::optional<int64_t> wall_offset_ms;  // wall minus mono when last looked at, synced
+    MonoTime wall_steady_since;
+    MonoTime aged_at{INT64_MIN / 2};  // when this hour's share of drop_aged() began
+    int64_t aged_left = 0;            // of it, batches
     int64_t sealed_since_tally = 0;
+    std::optional<Salvage> salvage;
 
     StreamState& current() { return streams.back(); }
     StreamState* stream_of(uint64_t id);
@@ -79,11 +101,27 @@ struct Buffer::Impl {
     Result<void> load_unsent();
     Result<void> rehome(const StreamState& old);
 
+    // buffer_salvage.cpp
+    Result<void> load_salvage();
+    Result<void> salvage_at_start(WallTime now);
+    Result<SalvageStep> salvage_slice(const Moment& now);
+    Result<void> search_pages(int64_t source, const std::string& name, int64_t next);
+    Result<int64_t> take_salvaged(const RawRow& row, const std::map<int64_t, SeqSet>& told, Statement& put, Gap& lost);
+    Result<void> keep_layout(int64_t no, const Layout& layout);
+    Result<void> add_gaps(uint64_t stream, SeqSet& known);
+    Result<void> check_salvaged(int64_t no, bool row_known, uint64_t checked, const Moment& now);
+    bool is_readable(int64_t no, std::string_view bytes, std::set<uint32_t>& used, std::set<uint32_t>& held);
+    Result<void> define_salvaged(StreamState& stream, const Moment& now);
+    bool is_salvaged(int64_t no) const { return salvage && salvage->streams.contains(no); }
+
     // buffer_room.cpp: rows go, gaps of unacked ones stay, in one transaction.
     Result<void> remove(const std::vector<int64_t>& ids, GapReason reason);
     Result<bool> make_room();
+    void keep_reserve();
+    bool drop_set_aside();
     Result<bool> drop_graced(const Moment& now);
     Result<bool> drop_aged(const Moment& now);
+    bool believes_wall(const Moment& now);
     Result<int64_t> boundary(int64_t wall_before_ms);
     Result<Space> space();
     Result<std::vector<Candidate>> candidates(const std::string& where, int64_t rows_max, int64_t after_id);

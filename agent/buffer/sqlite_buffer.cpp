@@ -39,7 +39,7 @@ Result<std::unique_ptr<Buffer>> Buffer::open(const std::string& path, const Buff
     auto impl = std::make_unique<Impl>();
     impl->path = path;
     impl->options = options;
-    auto file = open_buffer_file(path, options.check_deadline, now);
+    auto file = open_buffer_file(path, options, now);
     if (!file) return pass(file);
     impl->file = std::move(*file);
     if (auto loaded = impl->load(boot); !loaded) {
@@ -56,16 +56,38 @@ Result<std::unique_ptr<Buffer>> Buffer::open(const std::string& path, const Buff
         fresh->options = options;
         fresh->file.lock = std::move(impl->file.lock);
         fresh->file.report = std::move(*report);
-        auto db = open_buffer_database(path, false);
+        auto db = open_buffer_database(path, false, true);
         if (!db) return pass(db, "open " + path);
         fresh->file.db = std::move(*db);
         if (auto again = fresh->load(boot); !again) return pass(again, "read " + path);
         impl = std::move(fresh);
     }
+    impl->file.db.leave_log(false);
+    if (auto salvaged = impl->salvage_at_start(now); !salvaged) return pass(salvaged, "salvage " + path);
     return std::unique_ptr<Buffer>(new Buffer(std::move(impl)));
 }
 
+// A small file that was just set aside is salvaged whole before anybody looks. (A full disk: later, slice by slice.)
+Result<void> Buffer::Impl::salvage_at_start(WallTime now) {
+    file.report.salvaging = salvage.has_value();
+    if (!salvage || file.report.set_aside.empty()) return {};
+    const SystemClock clock;
+    const MonoTime until = clock.mono() + options.salvage_at_start;
+    SalvageStep step{.more = true};
+    while (step.more && clock.mono() < until) {
+        auto next = salvage_slice({clock.mono(), now, ClockState::Unsynced});
+        if (!next && next.error().code == Code::Corrupt) return pass(next);
+        if (!next) return {};
+        step = *next;
+    }
+    file.report.salvaging = salvage.has_value();
+    file.report.salvaged_batches = step.salvaged_batches;
+    file.report.missing_batches = step.missing_batches;
+    return {};
+}
+
 Result<void> Buffer::Impl::load(uint64_t boot) {
+    if (auto done = load_salvage(); !done) return done;
     if (auto done = load_streams(); !done) return done;
     if (auto done = rescue(); !done) return done;
     if (auto done = load_boots(boot); !done) return done;
@@ -114,16 +136,23 @@ Result<void> Buffer::Impl::load_streams() {
         if (!newest) return pass(newest);
         if (*newest > 0) s.next_seq = std::max(s.next_seq, seq_of(*newest) + 1);
         const bool is_current = s.no == streams.back().no;
-        if (*newest == 0 && !is_current) {
+        if (*newest == 0 && !is_current && !is_salvaged(s.no)) {
             // An older stream of which nothing is held any more has nothing left to say.
             // (A full disk keeps its row for another start.)
-            if (auto gone = file.db.execute("DELETE FROM stream WHERE stream_no=" + text_of(s.no)); !gone && gone.error().code == Code::Corrupt) return gone;
+            const std::string no = text_of(s.no);
+            if (auto gone = file.db.execute("DELETE FROM stream WHERE stream_no=" + no + "; DELETE FROM stream_id WHERE stream_no=" + no); !gone && gone.error().code == Code::Corrupt) return gone;
             continue;
         }
         used.push_back(std::move(s));
     }
     streams = std::move(used);
     if (streams.empty()) return add_stream();
+    // Files of earlier versions have both copies in one block. (A full disk: with another start.)
+    auto noted = file.db.integer("SELECT count(*) FROM sqlite_schema WHERE name='stream_id'");
+    if (!noted) return pass(noted);
+    if (*noted != 0) return {};
+    for (const StreamState& s : streams)
+        if (auto done = note_stream(file.db, s.no, s.id); !done && done.error().code == Code::Corrupt) return done;
     return {};
 }
 
@@ -132,6 +161,7 @@ Result<void> Buffer::Impl::add_stream() {
     auto insert = file.db.prepare("INSERT INTO stream(stream_no, id, floor, acked) VALUES(?,?,1,x'')");
     if (!insert) return pass(insert);
     if (auto done = insert->bind(1, s.no).bind(2, static_cast<int64_t>(s.id)).run(); !done) return done;
+    if (auto done = note_stream(file.db, s.no, s.id); !done) return done;
     if (auto done = file.db.execute("UPDATE layout SET defined_seq=0"); !done) return done;
     streams.push_back(std::move(s));
     for (auto& [id, seq] : defined_seq) seq = 0;
@@ -218,15 +248,8 @@ uint32_t Buffer::boot_no() const { return impl_->boot_no; }
 void Buffer::set_options(const BufferOptions& options) { impl_->options = options; }
 
 std::vector<Layout> Buffer::layouts() const {
-    std::vector<Layout> known;
-    auto rows = impl_->file.db.prepare("SELECT id, bytes FROM layout ORDER BY id");
-    if (!rows) return known;
-    for (;;) {
-        auto row = rows->step();
-        if (!row || !*row) return known;
-        auto layout = decode_layout(static_cast<uint32_t>(rows->integer(0)), rows->blob(1));
-        if (layout) known.push_back(std::move(*layout));
-    }
+    auto known = read_layouts(impl_->file.db);
+    return known ? std::move(*known) : std::vector<Layout>{};
 }
 
 Result<Fresh> Buffer::Impl::prepare(const Draft& draft, uint64_t seq, const Moment& now, std::map<uint32_t, uint64_t>& defined) {
@@ -317,22 +340,28 @@ Result<std::vector<Held>> Buffer::Impl::commit(std::vector<Fresh> fresh, std::ma
 }
 
 Result<std::vector<Held>> Buffer::seal(const std::vector<Draft>& drafts, const Moment& now) {
+    impl_->keep_reserve();
     std::vector<Fresh> fresh;
     std::map<uint32_t, uint64_t> defined = impl_->defined_seq;
     uint64_t seq = impl_->current().next_seq;
+    uint64_t refused = 0;
+    std::optional<Error> why;
     for (const Draft& draft : drafts) {
         auto prepared = impl_->prepare(draft, seq, now, defined);
         if (!prepared) {
-            // Cannot become right by waiting: counted, and the rest goes on.
-            impl_->counts.refused_readings_total += draft.readings;
-            log::error("batch_refused", {{"readings", draft.readings}, {"why", prepared.error().text}});
+            refused += draft.readings;
+            why = std::move(prepared.error());
             continue;
         }
         fresh.push_back(std::move(*prepared));
         ++seq;
     }
-    if (fresh.empty()) return std::vector<Held>{};
-    auto sealed = impl_->commit(std::move(fresh), std::move(defined), now);
+    auto sealed = fresh.empty() ? Result<std::vector<Held>>(std::vector<Held>{}) : impl_->commit(std::move(fresh), std::move(defined), now);
+    // Cannot become right by waiting: gone with the rest's success, and counted then; after a failure all of them come again.
+    if (sealed && why) {
+        impl_->counts.refused_readings_total += refused;
+        log::error("batch_refused", {{"readings", refused}, {"why", why->text}});
+    }
     if (sealed && impl_->gap_rows > gap_rows_max)
         if (auto gaps = seal_gaps(now); gaps && *gaps) sealed->push_back(std::move(**gaps));
     return sealed;
@@ -372,7 +401,9 @@ Result<std::vector<Held>> Buffer::seal_definitions(bool all, const Moment& now) 
 Result<std::optional<Held>> Buffer::seal_gaps(const Moment& now) {
     if (impl_->gap_rows == 0) return std::optional<Held>{};
     constexpr int64_t gaps_per_batch = 500;
-    auto rows = impl_->file.db.prepare("SELECT id, stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason FROM gap ORDER BY id LIMIT ?");
+    // What is salvaged is no gap, and what is not becomes one when all of it was looked at.
+    const std::string told = impl_->salvage ? " AND stream NOT IN (SELECT id FROM salvage_stream)" : "";
+    auto rows = impl_->file.db.prepare("SELECT id, stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason FROM gap WHERE id > 0" + told + " ORDER BY id LIMIT ?");
     if (!rows) return pass(rows);
     rows->bind(1, gaps_per_batch);
     std::vector<Gap> gaps;
@@ -398,7 +429,7 @@ Result<std::optional<Held>> Buffer::seal_gaps(const Moment& now) {
     if (!fresh) return pass(fresh, "seal gaps");
     auto done = impl_->file.db.transaction([&]() -> Result<void> {
         if (auto written = impl_->write({*fresh}); !written) return written;
-        return impl_->file.db.execute("DELETE FROM gap WHERE id <= " + text_of(last));
+        return impl_->file.db.execute("DELETE FROM gap WHERE id <= " + text_of(last) + told);
     });
     if (!done) return pass(done, "seal gaps");
     impl_->gap_rows -= static_cast<int64_t>(gaps.size());

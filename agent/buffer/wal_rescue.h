@@ -1,7 +1,7 @@
 // Batches that SQLite will not see any more because the write-ahead log is damaged before them: a log is only read up to its
 // first bad checksum, in silence. Every batch has its own checksum, so the pages behind the damage are searched for batches that
 // are newer than all the database knows. Pure but for reading the file.
-// Format: sqlite.org/fileformat2.html, sections 1.6 (b-tree pages), 2.1 (records), 4.1 (WAL).
+// Format: sqlite.org/fileformat2.html, section 4.1 (WAL).
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "shared/wire/batch.h"
+#include "agent/buffer/page_rescue.h"
 
 namespace basmalin::agent {
 
@@ -18,11 +18,10 @@ constexpr size_t wal_bytes_max = size_t{16} << 20;
 // The bytes of the log, empty if there is none; at most wal_bytes_max of them. To be read before SQLite opens the file.
 std::string read_wal(const std::string& path);
 
-struct Rescued {
-    BatchHeader header;
-    int64_t first_wall = 0;
-    std::string bytes;
-};
+size_t frames_of(std::string_view wal);
+// Rows of its pages in the frames [first, end), of older versions of a page too. Overflow pages that it does not have are asked of `main`.
+void each_row_of_log(std::string_view wal, const PageOf& main, const std::function<void(const RawRow&)>& each, size_t first = 0,
+                     size_t end = SIZE_MAX);
 
 // Sound batches of `stream` with ids in [first_id, end_id), by id. Never fails, whatever the bytes.
 std::map<int64_t, Rescued> rescue_batches(std::string_view wal, uint64_t stream, int64_t first_id, int64_t end_id);

@@ -130,7 +130,7 @@ struct DeviceHealthTracker::Impl {
         return true;
     }
 
-    const DeviceHealthOptions options;
+    DeviceHealthOptions options;
     std::map<std::string, Device, std::less<>> devices;
     uint64_t refused = 0;
 };
@@ -138,6 +138,11 @@ struct DeviceHealthTracker::Impl {
 DeviceHealthTracker::DeviceHealthTracker(DeviceHealthOptions options) : impl_(std::make_unique<Impl>(options)) {}
 
 DeviceHealthTracker::~DeviceHealthTracker() = default;
+
+void DeviceHealthTracker::set_options(const DeviceHealthOptions& options) {
+    impl_->options = options;
+    for (auto& [name, d] : impl_->devices) d.interval.set_limits(options.interval_least, options.silent_after_intervals);
+}
 
 void DeviceHealthTracker::on_note(const DeviceNote& note, MonoTime now) {
     auto at = impl_->devices.find(note.device);

@@ -51,6 +51,8 @@ class DeviceHealthTracker {
 
     explicit DeviceHealthTracker(DeviceHealthOptions options);
     ~DeviceHealthTracker();
+    // What is known of the devices stays.
+    void set_options(const DeviceHealthOptions& options);
     void on_note(const DeviceNote& note, MonoTime now);
     // Devices whose published health should be sent now (R8).
     std::vector<DeviceHealth> changed(MonoTime now, WallTime wall_now);

@@ -19,6 +19,12 @@ class LearnedInterval {
     // `least`: messages closer together are one burst; `outage_factor`: gaps longer than this many medians are outages.
     LearnedInterval(Duration least, double outage_factor) : least_(least), outage_factor_(outage_factor) {}
 
+    // For what is heard from now on.
+    void set_limits(Duration least, double outage_factor) {
+        least_ = least;
+        outage_factor_ = outage_factor;
+    }
+
     void heard(MonoTime at) {
         if (!burst_began_) {
             burst_began_ = at;

@@ -26,7 +26,6 @@
 namespace basmalin::agent {
 namespace {
 
-constexpr size_t payload_bytes_max = 2 << 20;
 constexpr size_t subscriptions_max = 20'000;
 constexpr size_t aliases_max = 20'000;
 constexpr std::string_view alarms[] = {"water_leak", "leak", "smoke", "gas", "carbon_monoxide", "tamper", "sos", "flood"};
@@ -53,7 +52,9 @@ bool is_empty(const DeviceNote& note) {
 }  // namespace
 
 struct Sources::Impl {
-    explicit Impl(SourcesOptions given) : options(std::move(given)), shared(options) {
+    Impl(SourcesOptions given, const SourceCounts& counted) : options(std::move(given)), shared(options), counts(counted) {
+        counts.devices = counts.series = 0;
+        shared.not_a_value = counted.not_a_value;
         dialects.push_back(make_rules(shared));
         if (options.home_assistant)
             dialects.push_back(
@@ -74,7 +75,7 @@ struct Sources::Impl {
     }
 
     void on_message(const Message& message, SourceOutput& out) {
-        if (message.levels.empty() || message.topic.size() > topic_bytes_max || message.payload.size() > payload_bytes_max)
+        if (message.levels.empty() || message.topic.size() > topic_bytes_max || message.payload.size() > message_bytes_max)
             return unknown(message);
         for (const auto& dialect : dialects) {
             scratch.clear();
@@ -105,7 +106,7 @@ struct Sources::Impl {
             return true;
         }
         last_topic = message.topic;
-        last_payload = message.payload.substr(0, std::min<size_t>(message.payload.size(), payload_bytes_max));
+        last_payload = message.payload.substr(0, std::min<size_t>(message.payload.size(), message_bytes_max));
         last_retained = message.retained;
         last_at = message.now;
         const auto matching =
@@ -284,10 +285,17 @@ struct Sources::Impl {
     size_t repeats_left = 0;
 };
 
-Sources::Sources(SourcesOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+Sources::Sources(SourcesOptions options, const SourceCounts& counted) : impl_(std::make_unique<Impl>(std::move(options), counted)) {}
 Sources::~Sources() = default;
 
 std::vector<std::string> Sources::filters() const { return impl_->filters; }
+
+std::vector<std::string> Sources::subscriptions() const {
+    std::vector<std::string> all = impl_->filters;
+    all.insert(all.end(), impl_->announced.begin(), impl_->announced.end());
+    return all;
+}
+
 const SourceCounts& Sources::counts() const { return impl_->counts; }
 
 void Sources::on_message(std::string_view topic, std::string_view payload, bool retained, MonoTime now, SourceOutput& out) {

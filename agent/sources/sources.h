@@ -95,10 +95,14 @@ class Dialect;
 
 class Sources {
   public:
-    explicit Sources(SourcesOptions options);
+    static constexpr size_t message_bytes_max = 2 << 20;  // of a payload; what is larger is not understood
+    // Totals go on from `counted`: settings that are read again make new Sources, and a counter never goes back.
+    explicit Sources(SourcesOptions options, const SourceCounts& counted = {});
     ~Sources();
     // What to subscribe to at the local broker from the start.
     std::vector<std::string> filters() const;
+    // These, and what discovery asked for since.
+    std::vector<std::string> subscriptions() const;
     // Adds to `out`; never throws, whatever the bytes.
     void on_message(std::string_view topic, std::string_view payload, bool retained, MonoTime now, SourceOutput& out);
     const SourceCounts& counts() const;

@@ -55,6 +55,8 @@ void Uplink::on_reopened(uint32_t boot_no, const std::vector<BootOffset>& boots)
     happened(event::GreetAgain{});
 }
 
+void Uplink::on_grown(int64_t last_id) { happened(event::Grown{.last_id = last_id}); }
+
 void Uplink::set_clock(const BootOffset& offset) {
     const bool first_synced = offset.state == ClockState::Synced && clock_offset_.state != ClockState::Synced && clock_offset_.boot_no != 0;
     clock_offset_ = offset;

@@ -60,6 +60,8 @@ class Uplink {
     void start(uint32_t boot_no, const std::vector<BootOffset>& boots);
     void on_sealed(const std::vector<Held>& sealed);
     void on_reopened(uint32_t boot_no, const std::vector<BootOffset>& boots);
+    // Older batches came into the buffer, up to this id: they are sent like any backlog.
+    void on_grown(int64_t last_id);
     // This boot's clock. The first time it is synced the coordinator is told at once.
     void set_clock(const BootOffset& offset);
     // Gap rows wait in the buffer: seals and sends them when the coordinator listens.

@@ -7,7 +7,9 @@ namespace basmalin::agent {
 namespace {
 
 bool wants_alarms(const Window& w, const WindowLimits& limits) { return !w.alarm_end && w.alarm.size() < limits.fetch_batches / 2 + 1; }
-bool wants_backlog(const Window& w, const WindowLimits& limits) { return !w.backlog_end && w.backlog.size() < limits.fetch_batches / 2 + 1; }
+bool wants_backlog(const Window& w, const WindowLimits& limits) {
+    return !w.backlog_end && w.backlog.size() < limits.fetch_batches / 2 + 1;
+}
 
 class Turn {
   public:
@@ -21,6 +23,7 @@ class Turn {
     void on(const event::Published& e);
     void on(const event::Acked& e);
     void on(const event::GreetAgain&);
+    void on(const event::Grown& e);
     void on(const event::Tick&);
     void pump();
 
@@ -49,6 +52,7 @@ class Turn {
     bool send_again(bool backlog);
     bool send_from(std::deque<int64_t>& queue, Lane lane);
     void publish(Lane lane, uint64_t stream, std::vector<int64_t> ids, int resends);
+    size_t backlog_on_its_way() const;
     void fetch();
 
     MonoTime now_;
@@ -75,7 +79,11 @@ void Turn::put_everything_back() {
 std::map<uint64_t, Window::Message> Turn::on_their_way() const {
     std::map<uint64_t, Window::Message> kept;
     for (const auto& [number, message] : w.messages)
-        if (message.on_its_way) kept[number] = {.lane = message.lane, .stream = message.stream, .ids = {}, .resends = 0, .deadline = {INT64_MAX}};
+        if (message.on_its_way) {
+            kept[number] = message;
+            kept[number].ids.clear();
+            kept[number].deadline = {INT64_MAX};
+        }
     return kept;
 }
 
@@ -118,6 +126,7 @@ void Turn::pause(std::string why) {
 void Turn::on(const event::Connected& e) {
     leave("waiting for the coordinator's welcome");
     w.receive_maximum = e.receive_maximum;
+    w.pace = {};
     w.greetings = 0;
     greet();
 }
@@ -126,6 +135,15 @@ void Turn::on(const event::GreetAgain&) {
     if (w.phase == WindowPhase::Away) return;
     if (w.phase != WindowPhase::Open) return greet();
     say_hello();  // goes on sending meanwhile: the answer is merged
+}
+
+// From the beginning: what is known, sent or acknowledged is passed over.
+void Turn::on(const event::Grown& e) {
+    if (w.phase != WindowPhase::Open) return;  // the next welcome finds it in the buffer
+    w.fetching = 0;
+    w.alarm_cursor = w.backlog_cursor = 0;
+    w.alarm_end = w.backlog_end = false;
+    w.backlog_until = std::max(w.backlog_until, e.last_id);
 }
 
 void Turn::start_over(const event::Welcomed& e) {
@@ -228,6 +246,9 @@ void Turn::on(const event::Published& e) {
     }
     const auto found = w.messages.find(e.message);
     if (found == w.messages.end() || !found->second.on_its_way) return;
+    const Window::Message& m = found->second;
+    if (e.reason == 0)
+        w.pace = heard(w.pace, {m.sent, m.bytes, m.lane == Lane::Backlog, m.alone, backlog_on_its_way()}, now_, limits_.pace);
     found->second.on_its_way = false;
     if (w.messages_in_flight > 0) --w.messages_in_flight;
     if (found->second.ids.empty()) w.messages.erase(found);
@@ -328,11 +349,20 @@ void Turn::refill() {
 
 void Turn::publish(Lane lane, uint64_t stream, std::vector<int64_t> ids, int resends) {
     const uint64_t number = w.next_message++;
-    w.messages[number] = {lane, stream, ids, resends, now_ + wait_after(resends + w.strikes), true};
+    size_t bytes = 0;
+    for (const int64_t id : ids) bytes += w.batches.at(id).ref.bytes;
+    w.messages[number] = {lane, stream, ids, resends, now_ + wait_after(resends + w.strikes), true, now_, bytes, backlog_on_its_way() == 0};
     ++w.messages_in_flight;
     if (!w.unheard_since) w.unheard_since = now_;
     w.sent_batches_total += ids.size();
     commands.push_back(command::Publish{number, lane, stream, std::move(ids)});
+}
+
+size_t Turn::backlog_on_its_way() const {
+    size_t bytes = 0;
+    for (const auto& [number, message] : w.messages)
+        if (message.on_its_way && message.lane == Lane::Backlog) bytes += message.bytes;
+    return bytes;
 }
 
 // Of the backlog, or of the other lanes.
@@ -364,13 +394,14 @@ bool Turn::send_from(std::deque<int64_t>& queue, Lane lane) {
     std::vector<int64_t> ids;
     std::set<uint32_t> boots;
     uint64_t stream = 0;
+    const size_t bytes_max = is_backlog ? std::min(up_bytes_max, w.pace.message_bytes(now_, limits_.pace)) : up_bytes_max;
     size_t bytes = up_overhead_bytes_max;
     while (!queue.empty() && unacked < unacked_max) {
         Window::Tracked& t = w.batches.at(queue.front());
         if (!ids.empty() && t.ref.stream != stream) break;
         const bool new_boot = t.ref.boot_no != 0 && !boots.contains(t.ref.boot_no);
         const size_t more = t.ref.bytes + up_overhead_per_batch_bytes + (new_boot ? up_overhead_per_boot_bytes_max : 0);
-        if (!ids.empty() && bytes + more > up_bytes_max) break;
+        if (!ids.empty() && bytes + more > bytes_max) break;
         // The backlog's share of the memory leaves live batches theirs.
         const size_t bytes_bound = is_backlog ? limits_.flight_bytes_max - limits_.flight_bytes_max / 4 : limits_.flight_bytes_max;
         if (w.flight_bytes > 0 && w.flight_bytes + t.ref.bytes > bytes_bound) break;
@@ -417,6 +448,7 @@ void Turn::pump() {
         const size_t left_free = slots_for_batches > 2 * limits_.live_slots ? limits_.live_slots : 0;
         const bool capped = limits_.backlog_bytes_per_second > 0 && w.tokens <= 0;
         if (w.messages_in_flight + left_free >= slots_for_batches) break;
+        if (!w.pace.may_send(backlog_on_its_way(), now_, limits_.pace)) break;  // R10
         if (send_again(true)) continue;
         if (now_ < w.backlog_start || capped) break;
         if (!send_from(w.backlog, Lane::Backlog)) break;

@@ -20,6 +20,8 @@
 // R7  Acks count within the welcome's epoch only, and only forward. Another epoch in an ack: hello again, each resend_first at most.
 // R8  After a welcome the backlog starts at a random moment within backlog_delay_max, and takes backlog_bytes_per_second.
 // R9  A welcome of a new epoch, or one that lacks what was acked, starts all over: in flight is forgotten, the buffer read anew.
+// R10 The backlog's messages without PUBACK hold no more bytes than its pace allows (pace.h): on a narrow link a live batch would
+//     wait behind them.
 // Thread: one.
 #pragma once
 
@@ -31,6 +33,7 @@
 #include <variant>
 #include <vector>
 
+#include "agent/uplink/pace.h"
 #include "shared/base/clock.h"
 #include "shared/wire/batch.h"
 
@@ -51,6 +54,7 @@ struct WindowLimits {
     Duration definitions_every = seconds(10);
     size_t fetch_bytes = 64 * 1024;
     size_t fetch_batches = 512;
+    PaceLimits pace;
 };
 
 // A batch without its bytes.
@@ -84,8 +88,8 @@ struct Fetched {
     Lane lane = Lane::Backlog;
     std::vector<BatchRef> batches;
     int64_t last_id = 0;
-    bool end = false;      // nothing more up to the bound that was asked
-    uint64_t number = 0;   // of the Fetch that this answers
+    bool end = false;     // nothing more up to the bound that was asked
+    uint64_t number = 0;  // of the Fetch that this answers
 };
 struct Published {
     uint64_t message = 0;
@@ -94,11 +98,14 @@ struct Published {
 struct Acked {
     Ack ack;
 };
+struct Grown {                         // batches came into the buffer below what was read already
+    int64_t last_id = 0;               // of the newest batch in the buffer
+};
 struct GreetAgain {};  // the buffer is another one now, or the boot's clock became known
 struct Tick {};
 }  // namespace event
 using WindowEvent = std::variant<event::Connected, event::Disconnected, event::Welcomed, event::Sealed, event::Fetched, event::Published,
-                                 event::Acked, event::GreetAgain, event::Tick>;
+                                 event::Acked, event::GreetAgain, event::Grown, event::Tick>;
 
 namespace command {
 struct SendHello {
@@ -158,19 +165,22 @@ struct Window {
         int resends = 0;
         MonoTime deadline;
         bool on_its_way = true;  // no PUBACK yet
+        MonoTime sent;
+        size_t bytes = 0;
+        bool alone = false;  // nothing of the backlog was on its way when it was sent
     };
     std::map<uint64_t, Message> messages;
     size_t messages_in_flight = 0;  // on their way, the hello included
     std::deque<uint64_t> resend;    // messages that are due again and wait for a slot
 
-    uint64_t hello_message = 0;     // 0: none on its way
-    bool hello_wanted = false;      // as soon as there is a slot
+    uint64_t hello_message = 0;  // 0: none on its way
+    bool hello_wanted = false;   // as soon as there is a slot
     MonoTime hello_not_before{INT64_MIN / 2};
-    MonoTime hello_deadline;        // Greeting: the next hello; Paused: the probe
-    int greetings = 0;              // hellos without a welcome
-    int strikes = 0;                // reconnects that no ack followed
+    MonoTime hello_deadline;  // Greeting: the next hello; Paused: the probe
+    int greetings = 0;        // hellos without a welcome
+    int strikes = 0;          // reconnects that no ack followed
 
-    uint64_t fetching = 0;          // number of the Fetch that is out, 0: none
+    uint64_t fetching = 0;  // number of the Fetch that is out, 0: none
     uint64_t last_fetch = 0;
     int64_t fetch_until = 0;
     int64_t alarm_cursor = 0;
@@ -180,8 +190,9 @@ struct Window {
     bool backlog_end = true;
     MonoTime backlog_start;
     MonoTime fetch_not_before;
-    int64_t tokens = 0;             // bytes the backlog may send now
+    int64_t tokens = 0;  // bytes the backlog may send now
     MonoTime tokens_at;
+    Pace pace;  // R10, of this connection
     MonoTime definitions_not_before{INT64_MIN / 2};
 
     MonoTime last_ack_at{INT64_MIN / 2};

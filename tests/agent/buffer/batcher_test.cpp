@@ -28,7 +28,7 @@ TEST(Batcher, WhatOneDeviceReportsTogetherIsOneRow) {  // R1
 }
 
 TEST(Batcher, SealsTenSecondsAfterTheFirstReading) {  // R2
-    Batcher b({});
+    Batcher b({.seal_after = seconds(10)});
     b.add(sample("bed1", 1000, {celsius(1)}), Priority::Normal, at(1000));
     b.add(sample("bed1", 9000, {celsius(2)}), Priority::Normal, at(9000));
     EXPECT_EQ(b.due(), at(11'000));
@@ -140,6 +140,18 @@ TEST(Batcher, ADeviceOfManyFacesFallsBackToSingleColumns) {  // R5
         b.add(sample("odd", i, {{"a" + std::to_string(i % 10), "", 1.0}, {"b" + std::to_string(i / 10), "", 2.0}}), Priority::Normal, at(i));
     EXPECT_EQ(b.counts().readings, 200u);
     EXPECT_LE(b.counts().layouts, 32u + 20u);
+}
+
+TEST(Batcher, BeyondAllLayoutsNewKindsAreRefusedAndItSaysSo) {  // R5
+    Batcher b({.layouts_max = 2});
+    b.add(sample("bed1", 0, {celsius(1)}), Priority::Normal, at(0));
+    b.add(sample("bed2", 0, {celsius(1)}), Priority::Normal, at(0));
+    EXPECT_FALSE(b.counts().layouts_full);
+    b.add(sample("bed3", 0, {celsius(1)}), Priority::Normal, at(0));
+    b.add(sample("bed1", 1, {celsius(1)}), Priority::Normal, at(1));
+    EXPECT_TRUE(b.counts().layouts_full);
+    EXPECT_EQ(b.counts().refused, 1u);
+    EXPECT_EQ(b.counts().readings, 3u);
 }
 
 TEST(Batcher, PendingReadingsAreBoundedAndTheLossIsCounted) {  // R6

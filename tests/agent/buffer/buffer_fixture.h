@@ -24,6 +24,7 @@ class BufferStory : public ::testing::Test {
         folder = ::mkdtemp(name);
         path = folder + "/buffer.db";
         options.disk_reserve_bytes = 0;
+        options.salvage_at_start = minutes(1);
         clock_state = ClockState::Synced;
     }
     ~BufferStory() override {
@@ -86,6 +87,15 @@ class BufferStory : public ::testing::Test {
             if (!*more) return;
         }
         FAIL() << "tend() never comes to an end";
+    }
+    SalvageStep salvage_until_done() {
+        for (int i = 0; i < 100'000; ++i) {
+            auto step = buffer->salvage(now());
+            EXPECT_TRUE(step) << step.error().message();
+            if (!step || !step->more) return step ? *step : SalvageStep{};
+        }
+        ADD_FAILURE() << "salvage() never comes to an end";
+        return {};
     }
     std::vector<Held> waiting() {
         auto page = buffer->fetch(0, INT64_MAX, size_t{1} << 30, 1'000'000);

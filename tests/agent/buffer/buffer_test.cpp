@@ -169,10 +169,37 @@ TEST_F(BufferStory, AgeIsABoundToo) {  // R4
     clock.advance(hours(24 * 31));
     seal_many(3);
     tend_until_done();
+    EXPECT_EQ(waiting().size(), 8u) << "the clock is not believed yet";
+    clock.advance(hours(1));
+    tend_until_done();
     EXPECT_EQ(waiting_seqs(stream()), (std::vector<uint64_t>{6, 7, 8}));
     const auto told = gaps();
     ASSERT_EQ(told.size(), 1u);
     EXPECT_EQ(told[0].readings, 100u);
+}
+
+TEST_F(BufferStory, AClockThatJumpsFarAheadEvictsNextToNothing) {  // R4
+    open();
+    welcome(7);
+    ASSERT_TRUE(buffer->seal(std::vector<Draft>(6000, draft(1)), now()));
+    ack(100);
+    const auto tend_for = [&](Duration d) {
+        for (const MonoTime until = clock.mono() + d; clock.mono() < until;) {
+            clock.advance(minutes(5));
+            tend_until_done();
+        }
+    };
+    tend_for(hours(2));
+    clock.step_wall(hours(24 * 365 * 70));
+    tend_for(minutes(55));
+    EXPECT_EQ(buffer->stats().batches, 6000) << "an hour to be set right, acknowledged ones wait too";
+    clock.step_wall(Duration{-hours(24 * 365 * 70).ms});
+    tend_for(hours(2));
+    EXPECT_EQ(buffer->stats().batches, 6000);
+    clock.step_wall(hours(24 * 365 * 70));
+    tend_for(hours(4));
+    EXPECT_LT(buffer->stats().evicted_batches_total, 4 * 512u + 1);
+    EXPECT_GT(buffer->stats().evicted_batches_total, 0u);
 }
 
 TEST_F(BufferStory, ARestoredCentreGetsAgainWhatItLost) {  // R5

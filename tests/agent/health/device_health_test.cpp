@@ -52,6 +52,15 @@ class DeviceStory : public ::testing::Test {
     DeviceHealthTracker tracker_{DeviceHealthOptions{}};
 };
 
+TEST_F(DeviceStory, OtherSettingsForgetNothing) {
+    heard_every(60, 0, 600);
+    tracker_.set_options({.late_after_intervals = 5, .interval_least = seconds(600)});
+    expect(600 + 181, DeviceState::Ok);
+    expect(600 + 301, DeviceState::Late, "late: reports every 60 s");
+    heard(1000);
+    EXPECT_EQ(health(1000)->interval_seconds, 60) << "400 s are one burst now";
+}
+
 TEST_F(DeviceStory, ASteadyDeviceIsOkThenLateThenSilentThenOkAgain) {
     heard_every(60, 0, 600);
     expect(600, DeviceState::Ok);

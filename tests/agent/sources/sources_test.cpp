@@ -127,6 +127,35 @@ TEST(Sources, AnAlarmIsTheMomentItBecomesTrue) {  // R12
     EXPECT_TRUE(alarm(true));
 }
 
+TEST(Sources, CountersGoOnOverNewSettings) {
+    Garden before;
+    before.read("b/sensor/t/state", "1");
+    before.read("b/sensor/t/state", "nan");
+    before.hear("what/is/this", "?");
+    before.hear("b/sensor/t/state", "2", true);
+    SourcesOptions options;
+    options.tasmota = false;
+    Sources after(options, before.sources.counts());
+    SourceOutput out;
+    after.on_message("c/sensor/t/state", "nan", false, MonoTime{1}, out);
+    const SourceCounts& counts = after.counts();
+    EXPECT_EQ(counts.messages, 5U);
+    EXPECT_EQ(counts.retained, 1U);
+    EXPECT_EQ(counts.readings, 1U);
+    EXPECT_EQ(counts.unknown, 1U);
+    EXPECT_EQ(counts.not_a_value, 2U);
+    EXPECT_EQ(counts.series, 0U) << "what is known begins anew";
+}
+
+TEST(Sources, SubscriptionsAreTheFiltersAndWhatDiscoveryAddedToThem) {
+    Garden garden;
+    EXPECT_EQ(garden.sources.subscriptions(), garden.sources.filters());
+    garden.hear("homeassistant/sensor/bed9/t/config", R"({"stat_t":"my/own/topic","uniq_id":"x","dev":{"ids":"bed9"}})", true);
+    Lines all = garden.sources.filters();
+    all.emplace_back("my/own/topic");
+    EXPECT_EQ(garden.sources.subscriptions(), all);
+}
+
 TEST(Sources, FiltersDoNotContainEachOther) {
     SourcesOptions options;
     options.rules = {{"zigbee2mqtt/plant", "p", "", "", "", 1, 0}, {"a/#", "p", "", "", "", 1, 0}, {"a/+/c", "p", "", "", "", 1, 0}};

@@ -41,11 +41,13 @@ class WindowStory : public ::testing::Test {
     std::vector<WindowCommand> welcome(int64_t last_id = 0, uint64_t mark = 0, double random = 0) {
         SeqSet acked;
         acked.restore(mark, {});
-        return happens(event::Welcomed{.epoch = epoch, .acked = {{stream, acked}}, .last_id = last_id, .definitions_wanted = false, .random = random});
+        return happens(
+            event::Welcomed{.epoch = epoch, .acked = {{stream, acked}}, .last_id = last_id, .definitions_wanted = false, .random = random});
     }
     void open() {
         connect();
-        for (const auto& f : only<command::Fetch>(welcome())) happens(event::Fetched{.lane = f.lane, .batches = {}, .last_id = f.after_id, .end = true, .number = f.number});
+        for (const auto& f : only<command::Fetch>(welcome()))
+            happens(event::Fetched{.lane = f.lane, .batches = {}, .last_id = f.after_id, .end = true, .number = f.number});
         settle_fetches();
     }
     void settle_fetches() {
@@ -89,6 +91,16 @@ TEST_F(WindowStory, ALiveBatchGoesAtOnceAndIsForgottenWhenAcked) {
     EXPECT_EQ(forgotten[0].ids, std::vector<int64_t>{1});
     EXPECT_TRUE(window.messages.empty());
     EXPECT_FALSE(next_tick(window, limits));
+}
+
+TEST_F(WindowStory, BatchesThatComeInBelowWhatWasReadAreSentToo) {
+    open(), seal(9);
+    happens(event::Grown{.last_id = 5});
+    happens(event::Fetched{.lane = Lane::Alarm, .batches = {}, .last_id = 0, .end = true, .number = window.fetching});
+    happens(event::Fetched{.lane = Lane::Backlog, .batches = {batch(3), batch(9)}, .last_id = 9, .end = true, .number = window.fetching});
+    const auto sent = only<command::Publish>(tick_at(milliseconds(200)));
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(sent[0].ids, std::vector<int64_t>{3}) << "9 is on its way already";
 }
 
 TEST_F(WindowStory, APubackIsNoAck) {
@@ -206,8 +218,30 @@ TEST_F(WindowStory, AMessageHoldsUpToThirtyTwoKibibytes) {  // R4
     for (uint64_t s = 1; s <= 60; ++s) many.batches.push_back(batch(s, Priority::Normal, 1000));
     happens(many);
     limits.live_batches_max = 64;
-    for (const auto& p : only<command::Publish>(happens(event::Tick{}))) EXPECT_LE(p.ids.size() * 1003 + up_overhead_bytes_max, up_bytes_max);
+    for (const auto& p : only<command::Publish>(happens(event::Tick{})))
+        EXPECT_LE(p.ids.size() * 1003 + up_overhead_bytes_max, up_bytes_max);
     EXPECT_EQ(window.live_unacked, 60u);
+}
+
+TEST_F(WindowStory, TheBacklogLeavesRoomOnTheLine) {  // R10
+    limits.backlog_bytes_per_second = 0;
+    limits.backlog_delay_max = {};
+    connect();
+    welcome(100);
+    event::Fetched page{.lane = Lane::Backlog, .batches = {}, .last_id = 100, .end = true, .number = 0};
+    for (uint64_t s = 1; s <= 100; ++s) page.batches.push_back(batch(s, Priority::Normal, 1000));
+    while (window.fetching != 0 && !window.alarm_end)
+        happens(event::Fetched{.lane = Lane::Alarm, .batches = {}, .last_id = 100, .end = true, .number = window.fetching});
+    page.number = window.fetching;
+    const auto sent = only<command::Publish>(happens(page));
+    size_t batches = 0;
+    for (const auto& p : sent) batches += p.ids.size();
+    EXPECT_GE(batches, 8u);
+    EXPECT_LE(batches * 1000, window.pace.allowance);
+    EXPECT_TRUE(only<command::Publish>(happens(event::Tick{})).empty());
+    EXPECT_EQ(seal(101).size(), 1u);
+    now = now + milliseconds(50);
+    EXPECT_GE(only<command::Publish>(happens(event::Published{sent[0].message, 0})).size(), 1u);
 }
 
 TEST_F(WindowStory, AnAlarmThatOverflowsGoesBeforeTheBacklog) {  // R1
@@ -218,7 +252,8 @@ TEST_F(WindowStory, AnAlarmThatOverflowsGoesBeforeTheBacklog) {  // R1
     const auto fetches = only<command::Fetch>(happens(event::Sealed{{batch(7, Priority::Alarm)}}));
     ASSERT_EQ(fetches.size(), 1u);
     EXPECT_EQ(fetches[0].lane, Lane::Alarm);
-    happens(event::Fetched{.lane = Lane::Alarm, .batches = {batch(7, Priority::Alarm)}, .last_id = 7, .end = true, .number = fetches[0].number});
+    happens(event::Fetched{
+        .lane = Lane::Alarm, .batches = {batch(7, Priority::Alarm)}, .last_id = 7, .end = true, .number = fetches[0].number});
     for (const auto& p : only<command::Publish>(std::vector(all))) happens(event::Published{p.message, 0});
     const auto sent = only<command::Publish>(ack(2));
     ASSERT_FALSE(sent.empty());
@@ -273,13 +308,17 @@ class World {
         }
     }
     std::string describe() const {
-        return std::string(to_string(window_.phase)) + " " + window_.reason + " stored " + std::to_string(stored_.mark()) + "/" + std::to_string(sealed_) + " tracked " +
-               std::to_string(window_.batches.size()) + " in flight " + std::to_string(window_.messages_in_flight) + " of " + std::to_string(receive_maximum_) + "," +
-               std::to_string(limits_.messages_max) + " waiting " + std::to_string(window_.alarm.size()) + "+" + std::to_string(window_.live.size()) + "+" +
-               std::to_string(window_.backlog.size()) + " fetching " + std::to_string(window_.fetching) + " bytes " + std::to_string(window_.flight_bytes) + "/" +
-               std::to_string(limits_.flight_bytes_max) + " tokens " + std::to_string(window_.tokens) + " hello wanted " + std::to_string(window_.hello_wanted) +
-               " acked " + std::to_string(window_.acked.contains(stream) ? window_.acked.at(stream).mark() : 0) + " epoch " + std::to_string(window_.epoch) + "/" +
-               std::to_string(epoch_) + " cursor " + std::to_string(window_.backlog_cursor) + " ends " + std::to_string(window_.alarm_end) + std::to_string(window_.backlog_end);
+        return std::string(to_string(window_.phase)) + " " + window_.reason + " stored " + std::to_string(stored_.mark()) + "/" +
+               std::to_string(sealed_) + " tracked " + std::to_string(window_.batches.size()) + " in flight " +
+               std::to_string(window_.messages_in_flight) + " of " + std::to_string(receive_maximum_) + "," +
+               std::to_string(limits_.messages_max) + " waiting " + std::to_string(window_.alarm.size()) + "+" +
+               std::to_string(window_.live.size()) + "+" + std::to_string(window_.backlog.size()) + " fetching " +
+               std::to_string(window_.fetching) + " bytes " + std::to_string(window_.flight_bytes) + "/" +
+               std::to_string(limits_.flight_bytes_max) + " tokens " + std::to_string(window_.tokens) + " hello wanted " +
+               std::to_string(window_.hello_wanted) + " acked " +
+               std::to_string(window_.acked.contains(stream) ? window_.acked.at(stream).mark() : 0) + " epoch " +
+               std::to_string(window_.epoch) + "/" + std::to_string(epoch_) + " cursor " + std::to_string(window_.backlog_cursor) +
+               " ends " + std::to_string(window_.alarm_end) + std::to_string(window_.backlog_end);
     }
     bool becomes_calm() {
         coordinator_up_ = true;
@@ -346,7 +385,10 @@ class World {
         if (!connected_) return;
         answer(event::Published{c.message, coordinator_up_ ? 0 : 0x10});
         if (!coordinator_up_ || lost()) return;
-        event::Welcomed w{.epoch = epoch_, .acked = {{stream, stored_}}, .last_id = static_cast<int64_t>(sealed_), .definitions_wanted = false,
+        event::Welcomed w{.epoch = epoch_,
+                          .acked = {{stream, stored_}},
+                          .last_id = static_cast<int64_t>(sealed_),
+                          .definitions_wanted = false,
                           .random = std::uniform_real_distribution<>(0, 1)(random_)};
         answer(w);
     }
@@ -364,7 +406,8 @@ class World {
         for (const int64_t id : c.ids) stored_.insert(static_cast<uint64_t>(id));
         if (lost()) return;
         const int copies = chance(trouble_) ? 2 : 1;
-        for (int i = 0; i < copies; ++i) answer(event::Acked{{.epoch = epoch_, .stream = stream, .mark = stored_.mark(), .ranges = stored_.ranges()}});
+        for (int i = 0; i < copies; ++i)
+            answer(event::Acked{{.epoch = epoch_, .stream = stream, .mark = stored_.mark(), .ranges = stored_.ranges()}});
     }
     void run(const command::Fetch& c) {
         event::Fetched e{.lane = c.lane, .batches = {}, .last_id = c.after_id, .end = true, .number = c.number};
