@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "coordinator/app/http_metrics.h"
 #include "coordinator/app/ingest_metrics.h"
 #include "shared/base/file.h"
 #include "shared/base/log.h"
@@ -33,6 +34,7 @@ Result<void> Coordinator::start() {
     if (auto opened = open_store(); !opened) return opened;
     metrics_ = std::make_unique<FleetMetrics>(registry_, fleet_, clock_, settings_.metrics);
     expose_ingest(registry_, ingest_, fleet_);
+    expose_http(registry_, server_);
     make_ingest();
     look_at_machine();
     if (auto opened = open_http(); !opened) return opened;
@@ -71,6 +73,8 @@ void Coordinator::make_ingest() {
         .message = [this](size_t bytes) { metrics_->on_message(bytes); },
         .committed = [this](const Committed& done) { metrics_->on_commit(done.batches, done.result); },
         .acked = [this](size_t acks) { metrics_->on_acks_sent(acks); },
+        .fault = [this](const std::string& node, const char* fault,
+                        uint64_t times) { metrics_->on_fault(node, fault, times); },
         .given_up = [this] { metrics_->on_given_up(); },
     };
     registry_.before_exposition([this] {
@@ -90,15 +94,14 @@ Result<void> Coordinator::open_http() {
         if (reader) ++readers_;
         return reader;
     };
-    api_ = std::make_unique<Api>(*server_, ApiSources{.fleet = fleet_,
-                                                      .registry = registry_,
-                                                      .clock = clock_,
-                                                      .open_reader = open_reader,
-                                                      .health_checks = [this] {
-                                                          return health_checks(ingest_->stats(), machine_, settings_.health);
-                                                      },
-                                                      .ready = [this] { return ready_ && !ending_; },
-                                                      .token = std::move(*token)});
+    api_ = std::make_unique<Api>(*server_,
+                                 ApiSources{.fleet = fleet_,
+                                            .registry = registry_,
+                                            .clock = clock_,
+                                            .open_reader = open_reader,
+                                            .health_checks = [this] { return health_checks(ingest_->stats(), machine_, settings_.health); },
+                                            .ready = [this] { return ready_ && !ending_; },
+                                            .token = std::move(*token)});
     server_->observe([this](const HttpObservation& seen) { metrics_->on_request(seen); });
     auto port = server_->listen(settings_.http.address, static_cast<uint16_t>(settings_.http.port));
     if (!port) return pass(port, "listen for HTTP");

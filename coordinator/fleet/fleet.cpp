@@ -177,12 +177,10 @@ void Fleet::on_status(const std::string& id, const Status& status, bool retained
     Node* node = heard(id, retained || !status.online, now);
     if (node == nullptr) return;
     set_garden(*node, status.garden);
-    const Presence presence = status.online                   ? Presence::Online
-                              : status.reason == "shutdown" ? Presence::Offline
-                                                              : Presence::Lost;
+    const Presence presence = status.online ? Presence::Online : status.reason == "shutdown" ? Presence::Offline : Presence::Lost;
     set_presence(*node, presence, now);
-    const bool another = (!status.agent_version.empty() && node->agent_version != status.agent_version) ||
-                         (status.boot != 0 && node->boot != status.boot);
+    const bool another =
+        (!status.agent_version.empty() && node->agent_version != status.agent_version) || (status.boot != 0 && node->boot != status.boot);
     if (!status.agent_version.empty()) node->agent_version = status.agent_version;
     if (status.boot != 0) node->boot = status.boot;
     changed(*node, another);
@@ -201,22 +199,26 @@ void Fleet::on_device_health(const std::string& id, const DeviceHealth& health, 
     if (Device* device = device_of(*node, health.device)) set_health(*node, *device, health);
 }
 
-bool Fleet::add_series(const SeriesInfo& info) {
-    Node* node = known(info.node, {});
-    Device* device = node == nullptr ? nullptr : device_of(*node, info.device);
-    if (device == nullptr) return false;
-    const auto [place, added] = series_.try_emplace(info.id);
-    place->second.info = info;
-    if (added) device->series.push_back(info.id);
+Device* Fleet::move_to(Place& place, const SeriesInfo& info, WallTime now) {
+    if (place.node == nullptr || place.node->id != info.node) place = {known(info.node, now), nullptr};
+    if (place.node == nullptr) return nullptr;
+    if (place.device == nullptr || place.device->device != info.device) place.device = device_of(*place.node, info.device);
+    return place.device;
+}
+
+void Fleet::add_series(Place& place, const SeriesInfo& info) {
+    Device* device = move_to(place, info, {});
+    if (device == nullptr) return;
+    const size_t before = series_.size();
+    series_.try_emplace(series_.end(), info.id)->second.info = info;  // new ones have the greatest numbers
+    if (series_.size() > before) device->series.push_back(info.id);
     ++version_;
-    return true;
 }
 
 // R3. Estimated or not: what came as newest is shown, marked as it came.
-void Fleet::read_on(Node& node, Device& device, const Latest& latest, WallTime now) {
+void Fleet::read_on(Node& node, Device& device, std::optional<Latest>& last, const Latest& latest, WallTime now) {
     node.readings_total += latest.readings;
     device.readings_total += latest.readings;
-    std::optional<Latest>& last = series_[latest.series].latest;
     const bool pinned_ahead = last && last->time > now + future_tolerance;
     if (!last || latest.time >= last->time || (pinned_ahead && latest.time <= now + future_tolerance)) last = latest;
     if (latest.time > now + future_tolerance) return;
@@ -248,20 +250,21 @@ void Fleet::note_lag(const std::vector<IncomingBatch>& batches, const CommitResu
 }
 
 void Fleet::on_commit(const CommitResult& committed, const std::vector<IncomingBatch>& batches, WallTime now) {
+    Node* node = nullptr;
     for (size_t i = 0; i < batches.size(); ++i) {
-        Node* node = heard(batches[i].node, false, now);
+        if (node == nullptr || node->id != batches[i].node) node = heard(batches[i].node, false, now);
         if (node != nullptr && i < committed.outcomes.size() && committed.outcomes[i] == Outcome::Stored) ++node->batches_total;
     }
-    for (const SeriesInfo& info : committed.new_series) add_series(info);
+    Place place;
+    for (const SeriesInfo& info : committed.new_series) add_series(place, info);
     for (const Latest& latest : committed.latest) {
         const auto found = series_.find(latest.series);
         if (found == series_.end()) continue;
-        Node* node = known(found->second.info.node, now);
-        Device* device = node == nullptr ? nullptr : device_of(*node, found->second.info.device);
-        if (device != nullptr) read_on(*node, *device, latest, now);
+        Device* device = move_to(place, found->second.info, now);
+        if (device != nullptr) read_on(*place.node, *device, found->second.latest, latest, now);
     }
     for (const GapRecord& gap : committed.gaps) {
-        Node* node = gap.gap.reason == GapReason::Released ? nullptr : known(gap.node, now);
+        node = gap.gap.reason == GapReason::Released ? nullptr : known(gap.node, now);
         if (node == nullptr) continue;
         node->gaps_total += gap.gap.readings;
         changed(*node, true);

@@ -33,8 +33,8 @@ struct Device {
     std::string node;
     std::string device;
     std::optional<DeviceHealth> health;
-    WallTime last_reading;              // time of its newest reading; 0 if none
-    uint64_t readings_total = 0;        // since this coordinator started
+    WallTime last_reading;        // time of its newest reading; 0 if none
+    uint64_t readings_total = 0;  // since this coordinator started
     std::vector<SeriesId> series;
 };
 
@@ -45,24 +45,24 @@ struct Series {
 
 struct Node {
     std::string id;
-    std::string garden;                 // "unassigned" until a hello or status says
+    std::string garden;  // "unassigned" until a hello or status says
     Presence presence = Presence::Unknown;
     WallTime first_seen;
-    WallTime last_seen;                 // any live message
+    WallTime last_seen;  // any live message
     WallTime presence_since;
     std::string agent_version;
     uint64_t boot = 0;
     BootOffset clock;
     std::optional<NodeHealth> health;
-    std::vector<Hello::Stream> streams; // as of the last hello
+    std::vector<Hello::Stream> streams;  // as of the last hello
     std::map<std::string, std::string> labels;
-    uint64_t readings_total = 0;        // since this coordinator started
+    uint64_t readings_total = 0;  // since this coordinator started
     uint64_t batches_total = 0;
     uint64_t gaps_total = 0;            // readings lost as reported, since first seen
     std::optional<double> lag_seconds;  // of the newest live batch: received minus sealed
     std::map<std::string, Device> devices;
-    uint64_t welcomed_epoch = 0;        // of the store at the last welcome; another one: welcome it again
-    WallTime saved;                     // when its document was last handed out
+    uint64_t welcomed_epoch = 0;  // of the store at the last welcome; another one: welcome it again
+    WallTime saved;               // when its document was last handed out
 };
 
 struct Garden {
@@ -123,17 +123,23 @@ class Fleet {
     uint64_t refused_total() const { return refused_total_; }
 
   private:
-    Node* known(const std::string& id, WallTime now);            // null: refused
+    Node* known(const std::string& id, WallTime now);  // null: refused
     Node* heard(const std::string& id, bool retained, WallTime now);
-    Device* device_of(Node& node, const std::string& name);      // null: refused
+    Device* device_of(Node& node, const std::string& name);  // null: refused
     void set_presence(Node& node, Presence presence, WallTime now);
     void set_garden(Node& node, const std::string& garden);
     void set_health(Node& node, Device& device, const DeviceHealth& health);
     void count_in(const Node& node);
     void count_out(const Node& node);
-    void read_on(Node& node, Device& device, const Latest& latest, WallTime now);
+    // Of what comes sorted by device: the names are looked up once for all that follow each other. Null: refused.
+    struct Place {
+        Node* node = nullptr;
+        Device* device = nullptr;
+    };
+    Device* move_to(Place& place, const SeriesInfo& info, WallTime now);
+    void read_on(Node& node, Device& device, std::optional<Latest>& last, const Latest& latest, WallTime now);
     void note_lag(const std::vector<IncomingBatch>& batches, const CommitResult& committed);
-    bool add_series(const SeriesInfo& info);
+    void add_series(Place& place, const SeriesInfo& info);
     Result<void> restore_node(const NodeRecord& record);
     void changed(const Node& node, bool soon);
 

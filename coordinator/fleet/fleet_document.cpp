@@ -145,7 +145,8 @@ std::vector<Error> Fleet::restore(const std::vector<NodeRecord>& nodes, const st
     for (const NodeRecord& record : nodes) {
         if (auto restored = restore_node(record); !restored) unreadable.push_back(std::move(restored.error()));
     }
-    for (const SeriesInfo& info : series) add_series(info);
+    Place place;
+    for (const SeriesInfo& info : series) add_series(place, info);
     for (const Latest& last : latest) {
         const auto found = series_.find(last.series);
         if (found == series_.end()) continue;

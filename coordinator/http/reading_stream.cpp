@@ -5,10 +5,12 @@
 #include <charconv>
 #include <cmath>
 
+#include "shared/base/ids.h"
+
 namespace basmalin::coordinator {
 namespace {
 
-// The first answer comes soon; then larger, as the store decodes a whole day for every page however small.
+// The first rows come soon.
 constexpr std::array<int64_t, 3> points_per_page = {500, 4000, 16'000};
 constexpr int64_t page_bytes = 1 << 20;  // about: by the rows so far
 constexpr size_t piece_bytes = 64 * 1024;
@@ -65,6 +67,7 @@ std::string middle_of(const SeriesInfo& info, bool csv) {
 class ReadingStream {
   public:
     ReadingStream(ReadingPlan plan, std::shared_ptr<ReaderSlot> reader) : plan_(std::move(plan)), reader_(std::move(reader)) {
+        plan_.query.answer = random_u64();
         for (const auto& [id, info] : plan_.series) middles_[id] = middle_of(info, plan_.csv);
         if (!plan_.step) return;
         position_ms_ = plan_.query.from.ms - plan_.query.from.ms % plan_.step->ms;

@@ -1,82 +1,71 @@
-// What was lost, what nodes told and what could not be understood, from the store: one piece a node, read on the stream worker.
+// What was lost, what nodes told and what could not be understood, from the store: the newest first, a page a request, read on the
+// stream worker.
 #include "coordinator/http/documents.h"
 #include "coordinator/http/parts.h"
 
 namespace basmalin::coordinator {
 namespace {
 
-// {"items":[…],"next":null}: each call of `read` gives more items, until it says that it was the last.
-using ReadItems = std::function<Result<bool>(StoreReader&, Json::Array& items)>;
+struct Asked {
+    std::string node;
+    size_t limit = 0;
+    int64_t after = 0;  // the row that the page before ended with; 0: from the newest
+};
 
-HttpResponse stream_items(std::shared_ptr<ReaderSlot> slot, ReadItems read) {
+Result<Asked> asked_rows(const Api::Parts& parts, const HttpRequest& request, bool by_node) {
+    Parameters asked(request, parts.now());
+    Asked rows;
+    rows.limit = static_cast<size_t>(asked.integer("limit", 1, list_max, list_default));
+    rows.after = asked.integer("after", 1, INT64_MAX, 0);
+    if (by_node) rows.node = asked.text("node");
+    if (auto good = asked.done(); !good) return pass(good);
+    return rows;
+}
+
+// {"items":[…],"next":"…"|null} of what `read` gives; it is asked for one row more than the page holds.
+template <class Read, class ToJson>
+HttpResponse list_rows(const Api::Parts& parts, const Asked& asked, Read read, ToJson to_json) {
     HttpResponse response;
-    response.stream = [slot = std::move(slot), read = std::move(read), sent = size_t{0},
-                       begun = false](std::string& out) mutable -> Result<bool> {
+    response.content_type = "application/json";
+    response.stream = [slot = parts.reader, asked, read, to_json](std::string& out) -> Result<bool> {
         auto reader = slot->reader();
         if (!reader) return pass(reader);
-        Json::Array items;
-        const auto more = read(**reader, items);
-        if (!more) return more;
-        if (!begun) out += "{\"items\":[";
-        begun = true;
-        for (const Json& item : items) {
-            if (sent++ > 0) out += ",\n";
-            out += item.dump();
-        }
-        if (!*more) out += "],\"next\":null}\n";
-        return *more;
+        const auto found = read(**reader, asked.limit + 1);
+        if (!found) return std::unexpected(Error(found.error()).context("read a list"));
+        const size_t count = std::min(found->size(), asked.limit);
+        out += "{\"items\":[";
+        for (size_t i = 0; i < count; ++i) out += (i > 0 ? ",\n" : "") + to_json((*found)[i]).dump();
+        out += found->size() > count ? "],\"next\":\"" + std::to_string((*found)[count - 1].id) + "\"}\n" : "],\"next\":null}\n";
+        return false;
     };
     return response;
 }
 
 Result<HttpResponse> gaps(const Api::Parts& parts, const HttpRequest& request) {
-    Parameters asked(request, parts.now());
-    const auto limit = static_cast<size_t>(asked.integer("limit", 1, list_max, list_default));
-    const std::string only = asked.text("node");
-    if (auto good = asked.done(); !good) return pass(good);
-    const Fleet& fleet = parts.sources.fleet;
-    if (!only.empty() && fleet.node(only) == nullptr) return fail(Code::NotFound, "no node " + only, "GET /api/nodes lists them");
-    std::vector<std::string> nodes;
-    if (!only.empty()) nodes.push_back(only);
-    for (const auto& [id, node] : fleet.nodes()) {
-        if (only.empty() && node.gaps_total > 0) nodes.push_back(id);
-    }
-    return stream_items(
-        parts.reader,
-        [nodes = std::move(nodes), at = size_t{0}, left = limit](StoreReader& reader, Json::Array& items) mutable -> Result<bool> {
-            if (at == nodes.size()) return false;
-            const auto found = reader.gaps(nodes[at++], left);
-            if (!found) return std::unexpected(Error(found.error()).context("read gaps"));
-            for (const GapRecord& record : *found) items.push_back(gap_json(record));
-            left -= std::min(left, items.size());
-            return at < nodes.size() && left > 0;
-        });
+    auto asked = asked_rows(parts, request, true);
+    if (!asked) return pass(asked);
+    if (!asked->node.empty() && parts.sources.fleet.node(asked->node) == nullptr)
+        return fail(Code::NotFound, "no node " + asked->node, "GET /api/nodes lists them");
+    return list_rows(
+        parts, *asked, [asked = *asked](StoreReader& reader, size_t limit) { return reader.gaps(asked.node, limit, asked.after); },
+        gap_json);
 }
 
 Result<HttpResponse> dead_letters(const Api::Parts& parts, const HttpRequest& request) {
-    Parameters asked(request, parts.now());
-    const auto limit = static_cast<size_t>(asked.integer("limit", 1, list_max, list_default));
-    if (auto good = asked.done(); !good) return pass(good);
-    return stream_items(parts.reader, [limit](StoreReader& reader, Json::Array& items) -> Result<bool> {
-        const auto found = reader.dead_letters(limit);
-        if (!found) return std::unexpected(Error(found.error()).context("read dead letters"));
-        for (const StoreReader::DeadLetter& letter : *found) items.push_back(dead_letter_json(letter));
-        return false;
-    });
+    auto asked = asked_rows(parts, request, false);
+    if (!asked) return pass(asked);
+    return list_rows(
+        parts, *asked, [asked = *asked](StoreReader& reader, size_t limit) { return reader.dead_letters(limit, asked.after); },
+        dead_letter_json);
 }
 
 // Of a node that the fleet does not know (any more) too: an event may be the only thing that is left of it.
 Result<HttpResponse> events(const Api::Parts& parts, const HttpRequest& request) {
-    Parameters asked(request, parts.now());
-    const auto limit = static_cast<size_t>(asked.integer("limit", 1, list_max, list_default));
-    const std::string only = asked.text("node");
-    if (auto good = asked.done(); !good) return pass(good);
-    return stream_items(parts.reader, [only, limit](StoreReader& reader, Json::Array& items) -> Result<bool> {
-        const auto found = reader.events(only, limit);
-        if (!found) return std::unexpected(Error(found.error()).context("read events"));
-        for (const StoreReader::Event& event : *found) items.push_back(event_json(event));
-        return false;
-    });
+    auto asked = asked_rows(parts, request, true);
+    if (!asked) return pass(asked);
+    return list_rows(
+        parts, *asked, [asked = *asked](StoreReader& reader, size_t limit) { return reader.events(asked.node, limit, asked.after); },
+        event_json);
 }
 
 }  // namespace

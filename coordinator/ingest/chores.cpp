@@ -8,9 +8,9 @@ namespace basmalin::coordinator {
 namespace {
 
 constexpr size_t nodes_per_save_max = 256;
-constexpr Duration maintain_at_least = seconds(2);     // a step even under load, so that the store's hot part stays bounded
+constexpr Duration maintain_at_least = seconds(2);  // a step even under load, so that the store's hot part stays bounded
 constexpr Duration maintain_after_error = seconds(30);
-constexpr Duration listen_on = milliseconds(200);      // after unsubscribing: what is on its way still comes
+constexpr Duration listen_on = milliseconds(200);  // after unsubscribing: what is on its way still comes
 
 }  // namespace
 
@@ -25,6 +25,9 @@ void Ingest::tick() {
     if (shed > shed_logged_ && shed_gate_.open(now)) {
         log::warn("messages_dropped", {{"count", shed - shed_logged_}, {"queue_messages", up_.messages()}, {"queue_bytes", up_.bytes()}});
         shed_logged_ = shed;
+    }
+    for (Ring* ring : {&up_, &state_}) {
+        if (const auto crowded = ring->take_crowded(); !crowded.empty()) on_flood(crowded);
     }
     greet();
     pump();

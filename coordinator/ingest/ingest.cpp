@@ -8,7 +8,7 @@ namespace basmalin::coordinator {
 
 namespace {
 
-constexpr size_t state_slice = 128;       // messages handled before the loop has its turn
+constexpr size_t state_slice = 128;  // messages handled before the loop has its turn
 constexpr size_t greetings_slice = 64;
 constexpr size_t garbage_gates_max = 4096;
 constexpr size_t up_message_bytes_max = 64 * 1024;
@@ -65,8 +65,8 @@ void declare(Schema& schema, IngestOptions& options) {
                    "Answers on their way at once; the broker's max_inflight_messages must not be less.");
 }
 
-Ingest::Ingest(Loop& loop, const Clock& clock, Store& store, Fleet& fleet, std::unique_ptr<Subscriber> subscriber,
-               IngestOptions options, IngestObserver observer)
+Ingest::Ingest(Loop& loop, const Clock& clock, Store& store, Fleet& fleet, std::unique_ptr<Subscriber> subscriber, IngestOptions options,
+               IngestObserver observer)
     : loop_(loop),
       clock_(clock),
       fleet_(fleet),
@@ -169,8 +169,7 @@ void Ingest::on_state(const Arrived& message) {
     };
     switch (message.topic.kind) {
         case Topic::Kind::Hello:
-            handle(decode_hello(message.payload), MessageKind::Hello,
-                   [&](const Hello& hello) { on_hello(node, hello, message.received); });
+            handle(decode_hello(message.payload), MessageKind::Hello, [&](const Hello& hello) { on_hello(node, hello, message.received); });
             break;
         case Topic::Kind::Status:
             handle(decode_status(message.payload), MessageKind::Status,
@@ -221,9 +220,8 @@ void Ingest::greet() {
     if (greeting_ || greetings_.empty()) return;
     std::map<std::string, Greeting> some;
     while (!greetings_.empty() && some.size() < greetings_slice) some.insert(greetings_.extract(greetings_.begin()));
-    const bool taken = writer_->run([this, some](Store& store) {
-        post([answers = answers_to(some, store)](Ingest& self) { self.answer(answers); });
-    });
+    const bool taken =
+        writer_->run([this, some](Store& store) { post([answers = answers_to(some, store)](Ingest& self) { self.answer(answers); }); });
     greeting_ = taken;
     if (!taken) greetings_.merge(some);  // the next tick tries again
 }
@@ -322,11 +320,21 @@ void Ingest::on_taken(const Taken& taken) {
 // R3
 void Ingest::on_garbage(const std::string& node, MessageKind kind, const Error& why) {
     ++counters_[static_cast<size_t>(kind)].garbage;
+    if (observer_.fault) observer_.fault(node, "garbage", 1);
     if (garbage_gates_.size() >= garbage_gates_max) garbage_gates_.clear();
     log::Gate& gate = garbage_gates_.try_emplace(node, minutes(1)).first->second;
     if (!gate.open(clock_.mono())) return;
     log::warn("garbage_received",
               {{"node", node}, {"message", to_string(kind)}, {"error", why.message()}, {"suppressed", gate.suppressed()}});
+}
+
+void Ingest::on_flood(const std::map<std::string, uint64_t>& crowded) {
+    if (flood_gates_.size() + crowded.size() > garbage_gates_max) flood_gates_.clear();
+    for (const auto& [node, times] : crowded) {
+        if (observer_.fault) observer_.fault(node, "flood", times);
+        log::Gate& gate = flood_gates_.try_emplace(node, minutes(1)).first->second;
+        if (gate.open(clock_.mono())) log::warn("node_floods", {{"node", node}, {"dropped", times}, {"suppressed", gate.suppressed()}});
+    }
 }
 
 void Ingest::pump() {

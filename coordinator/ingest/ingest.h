@@ -93,6 +93,8 @@ struct IngestObserver {
     std::function<void(size_t bytes)> message;           // each `up` message
     std::function<void(const Committed&)> committed;     // after the fleet knows of it
     std::function<void(size_t acks)> acked;              // handed to the connection
+    // What a node did wrong, and how often: "garbage" (R3), "flood" (the rings' R2).
+    std::function<void(const std::string& node, const char* fault, uint64_t times)> fault;
     std::function<void()> given_up;                      // each batch that is neither stored nor acked: its outcome
 };
 
@@ -145,6 +147,7 @@ class Ingest {
     void on_commit_failed(const Error& why, bool given_up);
     void on_taken(const Taken& taken);
     void on_garbage(const std::string& node, MessageKind kind, const Error& why);
+    void on_flood(const std::map<std::string, uint64_t>& crowded);
     void log_events(const Committed& committed);
     void pump();
     void post(std::function<void(Ingest&)> work);  // threads: any; dropped when this ingest is gone
@@ -174,6 +177,7 @@ class Ingest {
     bool greeting_ = false;
 
     std::map<std::string, log::Gate> garbage_gates_;  // by node; forgotten together when there are too many
+    std::map<std::string, log::Gate> flood_gates_;    // likewise
     log::Gate lost_gate_{minutes(1)};
     log::Gate commit_gate_{seconds(30)};
     log::Gate chore_gate_{seconds(30)};

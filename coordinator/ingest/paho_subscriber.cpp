@@ -3,8 +3,10 @@
 #include <atomic>
 #include <mutex>
 
+#include "coordinator/ingest/no_delay.h"
 #include "coordinator/ingest/subscriber.h"
 #include "shared/base/ids.h"
+#include "shared/base/log.h"
 
 namespace basmalin::coordinator {
 
@@ -92,8 +94,7 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         filters_ = std::move(filters);
         callbacks_ = std::move(callbacks);
         try {
-            client_ = std::make_unique<mqtt::async_client>(address_of(options_), options_.client_id,
-                                                           mqtt::create_options(MQTTVERSION_5));
+            client_ = std::make_unique<mqtt::async_client>(address_of(options_), options_.client_id, mqtt::create_options(MQTTVERSION_5));
             client_->set_callback(*this);
         } catch (const mqtt::exception& error) {
             lost(std::string("create client: ") + error.what());
@@ -110,7 +111,8 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
         if (state_ != State::Subscribed && !listening_ended_) return fail(Code::Unavailable, "publish: not connected");
         const uint64_t id = ++published_;
         try {
-            client_->publish(mqtt::make_message(topic, payload, 1, false), reinterpret_cast<void*>(static_cast<uintptr_t>(id)), on_publish_);
+            client_->publish(mqtt::make_message(topic, payload, 1, false), reinterpret_cast<void*>(static_cast<uintptr_t>(id)),
+                             on_publish_);
         } catch (const mqtt::exception& error) {
             return fail(Code::Unavailable, std::string("publish: ") + error.what());
         }
@@ -214,6 +216,8 @@ class PahoSubscriber final : public Subscriber, public mqtt::callback {
 
     void on_connected() {
         if (state_ != State::Connecting) return;
+        if (send_without_delay(options_.port) == 0)
+            log::warn("broker_delays", {{"error", "TCP_NODELAY is not set: acks may be 40 ms late"}});
         state_ = State::Subscribing;
         since_ = clock_.mono();
         try {

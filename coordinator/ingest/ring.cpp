@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace basmalin::coordinator {
 
@@ -11,7 +12,10 @@ Ring::Push Ring::push(Arrived message) {
         const size_t bytes = cost(message);
         if (queue_.size() >= limits_.messages_max || bytes_ + bytes > limits_.bytes_max) return Push::Full;
         size_t& of_node = of_node_[message.topic.node];
-        if (of_node >= limits_.node_messages_max) return Push::NodeFull;
+        if (of_node >= limits_.node_messages_max) {
+            ++crowded_[message.topic.node];
+            return Push::NodeFull;
+        }
         ++of_node;
         bytes_ += bytes;
         ++pushed_;
@@ -53,6 +57,11 @@ std::vector<Arrived> Ring::gather(const Gather& bounds) {
         if (now >= end || !came_.wait_until(lock, until, [&] { return pushed_ != seen || hurry_; })) break;
     }
     return take_locked(bounds.messages_max, bounds.bytes_max);
+}
+
+std::map<std::string, uint64_t> Ring::take_crowded() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(crowded_, {});
 }
 
 void Ring::hurry() {

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -48,6 +49,8 @@ class Ring {
     std::vector<Arrived> take(size_t messages_max, size_t bytes_max);
     // Empty only if nothing is there; otherwise waits as R3 says.
     std::vector<Arrived> gather(const Gather& bounds);
+    // Messages that R2 refused since the last call, by node.
+    std::map<std::string, uint64_t> take_crowded();
     // gather() no longer waits.
     void hurry();
 
@@ -65,6 +68,7 @@ class Ring {
     std::condition_variable came_;
     std::deque<Arrived> queue_;
     std::unordered_map<std::string, size_t> of_node_;
+    std::map<std::string, uint64_t> crowded_;
     size_t bytes_ = 0;
     uint64_t pushed_ = 0;
     bool hurry_ = false;

@@ -12,6 +12,7 @@ namespace {
 constexpr size_t quantities_max = 200;
 constexpr size_t reading_children_max = 10'000;
 constexpr size_t request_children_max = 1000;
+constexpr size_t fault_children_max = 4000;
 constexpr std::string_view other = "_other";
 constexpr std::array device_states = {"ok", "late", "silent", "fault", "unknown"};
 
@@ -79,6 +80,11 @@ struct FleetMetrics::Families {
           batches(r.counter({.name = "basmalin_batches_total", .help = "Batches by what became of them; refused and given_up come again.", .label_names = {"outcome"}})),
           received(r.counter({.name = "basmalin_batches_received_total", .help = "Batches in all: the sum of basmalin_batches_total."})),
           readings_stored(r.counter({.name = "basmalin_readings_stored_total", .help = "Readings stored."})),
+          faults(r.counter({.name = "basmalin_node_faults_total",
+                            .help = "What nodes did wrong: garbage and flood are messages, dead and refused are batches.",
+                            .label_names = {"node", "fault"},
+                            .children_max = fault_children_max,
+                            .overflow_label = "node"})),
           acks(r.counter({.name = "basmalin_acks_total", .help = "Acknowledgements sent to nodes."})),
           gap_readings(r.counter({.name = "basmalin_gap_readings_total", .help = "Readings that nodes reported as lost, since start."})),
           store_bytes(r.gauge({.name = "basmalin_store_bytes", .help = "Size of the store on disk.", .label_names = {"part"}})),
@@ -118,7 +124,7 @@ struct FleetMetrics::Families {
     Family<Gauge>&connections, &nodes, &devices, &series;
     Family<Histogram>& lag;
     Family<Gauge>& ring;
-    Family<Counter>&messages, &bytes, &batches, &received, &readings_stored, &acks, &gap_readings;
+    Family<Counter>&messages, &bytes, &batches, &received, &readings_stored, &faults, &acks, &gap_readings;
     Family<Gauge>&store_bytes, &store_items, &oldest_hot, &node_up, &node_lag, &node_seen, &node_clock, &nodes_hidden, &build, &memory,
         &virtual_memory;
     Family<Counter>& processor;
@@ -155,6 +161,8 @@ void FleetMetrics::on_commit(const std::vector<IncomingBatch>& batches, const Co
         const Outcome outcome = committed.outcomes[i];
         families_->batches.with({outcomes[static_cast<size_t>(outcome)]}).add();
         families_->received.get().add();
+        if (i < batches.size() && (outcome == Outcome::Dead || outcome == Outcome::Refused))
+            families_->faults.with({batches[i].node, outcomes[static_cast<size_t>(outcome)]}).add();
         if (outcome != Outcome::Stored || i >= batches.size() || batches[i].lane == Lane::Backlog) continue;
         const auto opened = open_batch(batches[i].stream, batches[i].bytes);
         if (!opened || opened->header.clock != ClockState::Synced) continue;
@@ -186,6 +194,10 @@ void FleetMetrics::on_commit(const std::vector<IncomingBatch>& batches, const Co
 void FleetMetrics::on_given_up() {
     families_->batches.with({"given_up"}).add();
     families_->received.get().add();
+}
+
+void FleetMetrics::on_fault(const std::string& node, const char* fault, uint64_t times) {
+    families_->faults.with({node, fault}).add(static_cast<double>(times));
 }
 
 void FleetMetrics::on_acks_sent(uint64_t acks) { families_->acks.get().add(static_cast<double>(acks)); }

@@ -22,8 +22,8 @@
 namespace basmalin::coordinator {
 
 struct FleetMetricsOptions {
-    int64_t devices_max = 1000;   // with a device_id of their own in iot_sensor_readings_total
-    int64_t nodes_max = 2000;     // with health gauges of their own
+    int64_t devices_max = 1000;  // with a device_id of their own in iot_sensor_readings_total
+    int64_t nodes_max = 2000;    // with health gauges of their own
     std::string version = BASMALIN_VERSION;
 };
 void declare(Schema& schema, FleetMetricsOptions& options);
@@ -43,6 +43,8 @@ class FleetMetrics {
     void on_commit(const std::vector<IncomingBatch>& batches, const CommitResult& committed);
     // A batch that is neither stored nor acked, as the store failed on it.
     void on_given_up();
+    // What a node did wrong beside what on_commit() tells.
+    void on_fault(const std::string& node, const char* fault, uint64_t times);
     void on_acks_sent(uint64_t acks);
     // Messages that wait between the broker's thread and the loop (or the writer), now.
     void set_ring_messages(size_t messages);

@@ -10,7 +10,7 @@ namespace basmalin::coordinator {
 
 constexpr uint64_t applied_per_block = 4096;
 constexpr size_t applied_bytes = applied_per_block / 8;
-inline const std::string applied_all = "\xff";
+inline const std::string applied_all(1, '\0');  // no row of bits ends with a zero byte
 
 constexpr int64_t applied_block(uint64_t seq) { return static_cast<int64_t>(seq / applied_per_block); }
 

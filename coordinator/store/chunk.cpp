@@ -6,26 +6,21 @@
 #include <optional>
 #include <unordered_map>
 
+#include "coordinator/store/checksum.h"
 #include "coordinator/store/integers.h"
 #include "shared/base/bytes.h"
 
 namespace basmalin::coordinator {
 namespace {
 
-constexpr uint8_t format = 1;
+constexpr uint8_t format = 2;
 constexpr uint8_t table_estimated = 0x01;
-constexpr uint8_t numbers_scaled = 0;
-constexpr uint8_t numbers_raw = 1;
+constexpr uint8_t numbers_odd = 0x10;  // some are no such decimal
+constexpr uint8_t numbers_raw = 0x20;  // the doubles' 64 bits; below: scaled by that many decimals
 constexpr int decimals_max = 15;
 constexpr double powers[decimals_max + 1] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
 std::unexpected<Error> damaged(std::string_view what) { return fail(Code::Corrupt, "chunk: " + std::string(what)); }
-
-uint32_t checksum_of(std::string_view bytes) {  // FNV-1a
-    uint32_t hash = 2166136261U;
-    for (const char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619U;
-    return hash;
-}
 
 // value == n / 10^decimals, bit for bit (so not -0.0, not NaN).
 bool scales(double value, int decimals, int64_t& n) {
@@ -66,9 +61,8 @@ void encode_numbers_column(std::string& out, const Numbers& values, int level) {
         for (size_t i = 0; i < values.size(); ++i) integers[i] = std::bit_cast<int64_t>(values[i]);
         head.u8(numbers_raw);
     } else {
-        head.u8(numbers_scaled);
-        head.u8(static_cast<uint8_t>(decimals));
-        head.varint(odd.size());
+        head.u8(static_cast<uint8_t>(decimals | (odd.empty() ? 0 : numbers_odd)));
+        if (!odd.empty()) head.varint(odd.size());
         size_t at = 0;
         for (const size_t row : odd) {
             head.varint(row - at);
@@ -83,9 +77,8 @@ void encode_numbers_column(std::string& out, const Numbers& values, int level) {
 Result<Numbers> decode_numbers_column(Reader& in, size_t rows) {
     const uint8_t form = in.u8();
     std::vector<std::pair<size_t, double>> odd;
-    uint8_t decimals = 0;
-    if (form == numbers_scaled) {
-        decimals = in.u8();
+    const uint8_t decimals = form & 0x0f;
+    if ((form & numbers_odd) != 0) {
         odd.resize(in.count(9));
         size_t at = 0;
         for (auto& [row, value] : odd) {
@@ -95,7 +88,7 @@ Result<Numbers> decode_numbers_column(Reader& in, size_t rows) {
             value = in.f64();
         }
     }
-    if (!in.ok() || form > numbers_raw || decimals > decimals_max) return damaged("numbers");
+    if (!in.ok() || form > numbers_raw) return damaged("numbers");
     auto integers = decode_integers(in, rows);
     if (!integers) return pass(integers, "chunk");
     Numbers values(rows);
@@ -183,9 +176,11 @@ std::string encode_chunk(const std::vector<ChunkTable>& tables, int level) {
         directory.varint(times.size());
         directory.varint(table.columns.size());
         sections += times;
+        uint64_t before = 0;
         for (const ChunkColumn& column : table.columns) {
             const std::string section = encode_column(column.values, level);
-            directory.varint(static_cast<uint64_t>(column.series));
+            directory.svarint(static_cast<int64_t>(static_cast<uint64_t>(column.series) - before));
+            before = static_cast<uint64_t>(column.series);
             directory.u8(static_cast<uint8_t>(column.values.index()));
             directory.varint(section.size());
             sections += section;
@@ -214,8 +209,10 @@ Result<ChunkView> ChunkView::open(std::string_view bytes) {
         table.last_ms = static_cast<int64_t>(static_cast<uint64_t>(table.first_ms) + in.varint());
         lengths.push_back(in.varint());
         table.columns.resize(in.count(3));
+        uint64_t before = 0;
         for (Column& column : table.columns) {
-            column.series = static_cast<SeriesId>(in.varint());
+            before += static_cast<uint64_t>(in.svarint());
+            column.series = static_cast<SeriesId>(before);
             column.kind = static_cast<ValueKind>(in.u8());
             lengths.push_back(in.varint());
             if (column.kind > ValueKind::Text) return damaged("a column of unknown kind");

@@ -137,10 +137,9 @@ Result<PointCursor> parse_cursor(std::string_view text) {
     return cursor;
 }
 
-std::optional<PointCursor> merge_points(PointColumns& columns, const PointCursor& start, size_t limit, std::vector<ReadingPoint>& out) {
+std::optional<PointCursor> merge_points(const PointColumns& columns, const PointCursor& start, size_t limit, std::vector<ReadingPoint>& out) {
     std::priority_queue<Head, std::vector<Head>, std::greater<>> heads;
-    for (auto& [key, column] : columns) {
-        sort_by_time(column);
+    for (const auto& [key, column] : columns) {
         // A series before the cursor's has given all of its points at the cursor's time.
         const int64_t from = key.first < start.series ? start.time_ms + 1 : start.time_ms;
         const auto at = std::lower_bound(column.times_ms.begin(), column.times_ms.end(), from);

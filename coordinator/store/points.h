@@ -47,7 +47,8 @@ struct PointCursor {
 std::string to_text(const PointCursor& cursor);
 Result<PointCursor> parse_cursor(std::string_view text);
 
-// Appends points from `start` on until `out` holds `limit`; the cursor of the next one, if there is a next one.
-std::optional<PointCursor> merge_points(PointColumns& columns, const PointCursor& start, size_t limit, std::vector<ReadingPoint>& out);
+// Appends points from `start` on until `out` holds `limit`; the cursor of the next one, if there is a next one. The columns must be
+// sorted by time.
+std::optional<PointCursor> merge_points(const PointColumns& columns, const PointCursor& start, size_t limit, std::vector<ReadingPoint>& out);
 
 }  // namespace basmalin::coordinator

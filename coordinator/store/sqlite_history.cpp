@@ -7,20 +7,23 @@
 #include <optional>
 
 #include "coordinator/store/calendar.h"
+#include "coordinator/store/sqlite_streams.h"
 #include "shared/base/file.h"
 
 namespace basmalin::coordinator {
 namespace {
 
-constexpr int64_t schema_version = 1;
+constexpr int64_t schema_version = 2;
+constexpr int64_t version_max = 100;  // what is above was never written
+constexpr int history_page_bytes = 16384;
 
 constexpr std::string_view names_schema =
     "CREATE TABLE device(id INTEGER PRIMARY KEY, node TEXT NOT NULL, name TEXT NOT NULL);"
     "CREATE TABLE series(id INTEGER PRIMARY KEY, device INTEGER NOT NULL, quantity TEXT NOT NULL, unit TEXT NOT NULL, kind INTEGER NOT "
     "NULL);";
 constexpr std::string_view rollup_schema =
-    "CREATE TABLE rollup(series INTEGER NOT NULL, step INTEGER NOT NULL, day INTEGER NOT NULL, bytes BLOB NOT NULL,"
-    " PRIMARY KEY(series, step, day)) WITHOUT ROWID;";
+    "CREATE TABLE rollup(device INTEGER NOT NULL, step INTEGER NOT NULL, day INTEGER NOT NULL, first INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(device, step, day, first)) WITHOUT ROWID;";
 constexpr std::string_view chunk_schema =
     "CREATE TABLE chunk(id INTEGER PRIMARY KEY, device INTEGER NOT NULL, day INTEGER NOT NULL, part INTEGER NOT NULL,"
     " rolled INTEGER NOT NULL, readings INTEGER NOT NULL, bytes BLOB NOT NULL);"
@@ -29,13 +32,12 @@ constexpr std::string_view chunk_schema =
     "CREATE TABLE applied(stream INTEGER NOT NULL, block INTEGER NOT NULL, bits BLOB NOT NULL, PRIMARY KEY(stream, block)) WITHOUT ROWID;";
 
 Result<void> make_schema(Database& db, const std::string& path, const std::string& schema) {
-    auto version = db.integer("PRAGMA user_version");
-    if (!version) return pass(version, path);
-    if (*version == schema_version) return {};
-    if (*version != 0)
-        return fail(Code::Conflict,
-                    path + ": its format is version " + std::to_string(*version) + ", this program knows " + std::to_string(schema_version),
-                    "install the newer basmalin-coordinator again");
+    auto empty = is_empty_of(schema_version, db, path);
+    if (!empty) return pass(empty);
+    if (!*empty) {
+        if (auto sound = db.expect_schema(schema); !sound) return pass(sound, path);
+        return {};
+    }
     auto made = db.transaction([&] { return db.execute(schema + "PRAGMA user_version=" + std::to_string(schema_version) + ";"); });
     if (!made) return pass(made, path);
     return {};
@@ -104,6 +106,17 @@ Result<std::string> set_database_aside(const std::string& path, int64_t now_ms) 
     return aside;
 }
 
+Result<bool> is_empty_of(int64_t version, Database& db, const std::string& path) {
+    auto found = db.integer("PRAGMA user_version");
+    if (!found) return pass(found, path);
+    if (*found == version) return false;
+    if (*found == 0) return true;
+    if (*found < 0 || *found > version_max) return fail(Code::Corrupt, path + ": its version is damaged: " + std::to_string(*found));
+    return fail(Code::Conflict,
+                path + ": its format is version " + std::to_string(*found) + ", this program knows " + std::to_string(version),
+                "install the newer basmalin-coordinator again");
+}
+
 Result<void> prepare_all(Database& db, std::initializer_list<Preparing> list) {
     for (const Preparing& one : list) {
         auto statement = db.prepare(one.sql);
@@ -118,6 +131,8 @@ Result<std::unique_ptr<HistoryFile>> HistoryFile::open(const std::string& folder
     file->month = month;
     const std::string path = history_path(folder, month);
     DatabaseOptions options;
+    options.page_size_bytes = history_page_bytes;
+    options.gives_back_pages = true;
     options.cache_bytes = 4 << 20;
     auto db = Database::open(path, options);
     if (!db) return pass(db);
@@ -125,30 +140,69 @@ Result<std::unique_ptr<HistoryFile>> HistoryFile::open(const std::string& folder
     if (auto made = make_schema(file->db, path, std::string(names_schema) + std::string(rollup_schema) + std::string(chunk_schema)); !made)
         return pass(made);
     auto prepared = prepare_all(
-        file->db, {{&file->name_device, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
-                   {&file->name_series, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"},
-                   {&file->find_applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
-                   {&file->save_applied, "INSERT OR REPLACE INTO applied(stream, block, bits) VALUES(?, ?, ?)"},
-                   {&file->last_part, "SELECT ifnull(max(part), 0), count(*) FROM chunk WHERE device = ? AND day = ? AND rolled < 2"},
-                   {&file->insert_chunk, "INSERT INTO chunk(device, day, part, rolled, readings, bytes) VALUES(?, ?, ?, ?, ?, ?)"},
-                   {&file->open_days, "SELECT day, device FROM chunk WHERE rolled = 0 AND day < ? ORDER BY day, device LIMIT 1"},
-                   {&file->day_size, "SELECT ifnull(sum(readings), 0) FROM chunk WHERE device = ? AND day = ? AND rolled < 2"},
-                   {&file->day_chunks,
-                    "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? AND rolled < 2 ORDER BY part"},
-                   {&file->open_chunks,
-                    "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? AND rolled = 0 ORDER BY part"},
-                   {&file->delete_chunk, "DELETE FROM chunk WHERE id = ?"},
-                   {&file->roll_chunk, "UPDATE chunk SET rolled = 1 WHERE id = ?"},
-                   {&file->spoil_chunk, "UPDATE chunk SET rolled = 2, part = id WHERE id = ?"},
-                   {&file->find_rollup, "SELECT bytes FROM rollup WHERE series = ? AND step = ? AND day = ?"},
-                   {&file->save_rollup, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"}});
+        file->db,
+        {{&file->name_device, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
+         {&file->name_series, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"},
+         {&file->find_applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
+         {&file->save_applied, "INSERT OR REPLACE INTO applied(stream, block, bits) VALUES(?, ?, ?)"},
+         {&file->last_part, "SELECT ifnull(max(part), 0), count(*) FROM chunk WHERE device = ? AND day = ? AND rolled < 2"},
+         {&file->insert_chunk, "INSERT INTO chunk(device, day, part, rolled, readings, bytes) VALUES(?, ?, ?, ?, ?, ?)"},
+         {&file->open_days, "SELECT day, device FROM chunk WHERE rolled = 0 AND day < ? ORDER BY day, device LIMIT 1"},
+         {&file->day_size, "SELECT ifnull(sum(readings), 0) FROM chunk WHERE device = ? AND day = ? AND rolled < 2"},
+         {&file->day_chunks, "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? AND rolled < 2 ORDER BY part"},
+         {&file->open_chunks, "SELECT id, rolled, readings, bytes FROM chunk WHERE device = ? AND day = ? AND rolled = 0 ORDER BY part"},
+         {&file->delete_chunk, "DELETE FROM chunk WHERE id = ?"},
+         {&file->roll_chunk, "UPDATE chunk SET rolled = 1 WHERE id = ?"},
+         {&file->spoil_chunk, "UPDATE chunk SET rolled = 2, part = id WHERE id = ?"},
+         {&file->reopen_day, "UPDATE chunk SET rolled = 0 WHERE device = ? AND day = ? AND rolled = 1"}});
     if (!prepared) return pass(prepared, path);
+    auto rollups = RollupTable::prepare(file->db);
+    if (!rollups) return pass(rollups, path);
+    file->rollups = std::move(*rollups);
     return file;
+}
+
+Result<RollupTable> RollupTable::prepare(Database& db) {
+    RollupTable table;
+    auto prepared = prepare_all(db, {{&table.find, "SELECT bytes FROM rollup WHERE device = ? AND step = ? AND day = ?"},
+                                     {&table.forget, "DELETE FROM rollup WHERE device = ? AND step = ? AND day = ?"},
+                                     {&table.save, "INSERT INTO rollup(device, step, day, first, last, bytes) VALUES(?, ?, ?, ?, ?, ?)"}});
+    if (!prepared) return pass(prepared);
+    return table;
+}
+
+Result<RollupTable::Kept> RollupTable::load(int64_t device, int64_t step_ms, int64_t day) {
+    Kept kept;
+    Resetting guard(find);
+    find.bind(1, device).bind(2, step_ms).bind(3, day);
+    for (;;) {
+        auto row = find.step();
+        if (!row) return pass(row);
+        if (!*row) return kept;
+        auto decoded = decode_rollups(find.blob(0), step_ms);
+        if (decoded)
+            kept.series.merge(*decoded);
+        else
+            kept.damaged.push_back(decoded.error());
+    }
+}
+
+Result<void> RollupTable::replace(int64_t device, int64_t step_ms, int64_t day, const SeriesBuckets& rollups) {
+    forget.bind(1, device).bind(2, step_ms).bind(3, day);
+    if (auto done = forget.run(); !done) return done;
+    for (const RollupRow& row : encode_rollups(rollups)) {
+        save.bind(1, device).bind(2, step_ms).bind(3, day).bind(4, row.first).bind(5, row.last).bind_blob(6, row.bytes);
+        if (auto done = save.run(); !done) return done;
+    }
+    return {};
 }
 
 Result<RollupFile> RollupFile::open(const std::string& folder, int32_t year) {
     const std::string path = rollup_path(folder, year);
-    auto db = Database::open(path);
+    DatabaseOptions options;
+    options.page_size_bytes = history_page_bytes;
+    options.gives_back_pages = true;
+    auto db = Database::open(path, options);
     if (!db) return pass(db);
     RollupFile file;
     file.db = std::move(*db);

@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "coordinator/store/rollup.h"
 #include "shared/base/result.h"
 #include "shared/sqlite/database.h"
 
@@ -31,12 +32,31 @@ void unlink_database(const std::string& path);
 // Renames it (and its -wal; the -shm goes) to <path>.damaged-<time>: kept for a person, out of the way.
 Result<std::string> set_database_aside(const std::string& path, int64_t now_ms);
 
+// True when the database has no tables yet, false when its format is this version; Conflict for another one.
+Result<bool> is_empty_of(int64_t version, Database& db, const std::string& path);
+
+// The table of rollups, of either kind of file.
+struct RollupTable {
+    Statement find, forget, save;
+    static Result<RollupTable> prepare(Database& db);
+    // What a device's day has; rows that are damaged are counted and left out.
+    struct Kept {
+        SeriesBuckets series;
+        std::vector<Error> damaged;
+    };
+    Result<Kept> load(int64_t device, int64_t step_ms, int64_t day);
+    // In place of all that the device's day had. Of the caller's transaction.
+    Result<void> replace(int64_t device, int64_t step_ms, int64_t day, const SeriesBuckets& rollups);
+};
+
 struct HistoryFile {
     int32_t month = 0;
     uint64_t used = 0;
+    bool reindexed = false;
     Database db;
     Statement name_device, name_series, find_applied, save_applied, last_part, insert_chunk;
-    Statement open_days, day_size, day_chunks, open_chunks, delete_chunk, roll_chunk, spoil_chunk, find_rollup, save_rollup;
+    Statement open_days, day_size, day_chunks, open_chunks, delete_chunk, roll_chunk, spoil_chunk, reopen_day;
+    RollupTable rollups;
     std::unordered_set<int64_t> named_devices;
     std::unordered_set<int64_t> named_series;
 

@@ -84,8 +84,9 @@ Result<HistoryReader::OpenFile*> HistoryReader::open(std::map<int32_t, std::uniq
         auto version = file->db.integer("PRAGMA user_version");
         if (!version) return pass(version, path);
         if (*version == 0) return nullptr;  // the writer is making it: nothing is in it yet
-        auto prepared = prepare_all(
-            file->db, {{&file->rollups, "SELECT day, bytes FROM rollup WHERE series = ? AND step = ? AND day BETWEEN ? AND ?"}});
+        auto prepared = prepare_all(file->db, {{&file->rollups,
+                                                "SELECT day, bytes FROM rollup WHERE device = ?1 AND step = ?2 AND day BETWEEN ?3 AND ?4 "
+                                                "AND first <= ?5 AND last >= ?5"}});
         if (prepared && chunks) {
             prepared = prepare_all(
                 file->db, {{&file->applied, "SELECT bits FROM applied WHERE stream = ? AND block = ?"},
@@ -240,8 +241,8 @@ Result<std::set<int64_t>> HistoryReader::dirty_days(int64_t device, int64_t firs
     return days;
 }
 
-Result<void> HistoryReader::rollups(SeriesId series, int64_t step_ms, int64_t first, int64_t last, const std::set<int64_t>& dirty,
-                                    const TakeDay& take, const Deadline& deadline) {
+Result<void> HistoryReader::rollups(const WantedSeries& series, int64_t step_ms, int64_t first, int64_t last,
+                                    const std::set<int64_t>& dirty, const TakeDay& take, const Deadline& deadline) {
     for (const int32_t year : years_) {
         for (int32_t month = year * 12; month < year * 12 + 12; ++month) {
             if (months_.contains(month) || first_day_of(month + 1) <= first || first_day_of(month) > last) continue;
@@ -263,23 +264,23 @@ Result<void> HistoryReader::rollups(SeriesId series, int64_t step_ms, int64_t fi
     return {};
 }
 
-Result<void> HistoryReader::read_rollups(OpenFile& from, SeriesId series, int64_t step_ms, int64_t first, int64_t last,
+Result<void> HistoryReader::read_rollups(OpenFile& from, const WantedSeries& series, int64_t step_ms, int64_t first, int64_t last,
                                          const std::set<int64_t>& dirty, const TakeDay& take, const Deadline& deadline) {
     Statement& find = from.rollups;
     Resetting guard(find);
-    find.bind(1, series).bind(2, step_ms).bind(3, first).bind(4, last);
+    find.bind(1, series.device).bind(2, step_ms).bind(3, first).bind(4, last).bind(5, series.id);
     for (;;) {
         if (auto good = deadline.check(); !good) return good;
         auto row = find.step();
         if (!row) return pass(row, "read rollups");
         if (!*row) return {};
         if (dirty.contains(find.integer(0))) continue;
-        auto buckets = decode_rollup(find.blob(1), step_ms);
-        if (!buckets) {
-            tell_damage(find.integer(0), buckets.error());
+        auto found = decode_rollups(find.blob(1), step_ms, series.id);
+        if (!found) {
+            tell_damage(find.integer(0), found.error());
             continue;
         }
-        take(find.integer(0), *buckets);
+        for (const auto& [id, buckets] : *found) take(find.integer(0), buckets);
     }
 }
 

@@ -37,16 +37,16 @@ class HistoryReader {
     Result<std::set<int64_t>> dirty_days(int64_t device, int64_t first, int64_t last);
     // Rollups of the days in [first, last]: hourly ones of days that are not dirty, and any of months whose readings are gone.
     using TakeDay = std::function<void(int64_t day, const DayBuckets&)>;
-    Result<void> rollups(SeriesId series, int64_t step_ms, int64_t first, int64_t last, const std::set<int64_t>& dirty, const TakeDay& take,
-                         const Deadline& deadline);
+    Result<void> rollups(const WantedSeries& series, int64_t step_ms, int64_t first, int64_t last, const std::set<int64_t>& dirty,
+                         const TakeDay& take, const Deadline& deadline);
 
   private:
     struct OpenFile;
     Result<OpenFile*> file(int32_t month);  // null: there is none
     Result<OpenFile*> rollup_file(int32_t year);
     Result<OpenFile*> open(std::map<int32_t, std::unique_ptr<OpenFile>>& files, int32_t number, const std::string& path, bool chunks);
-    Result<void> read_rollups(OpenFile& from, SeriesId series, int64_t step_ms, int64_t first, int64_t last, const std::set<int64_t>& dirty,
-                              const TakeDay& take, const Deadline& deadline);
+    Result<void> read_rollups(OpenFile& from, const WantedSeries& series, int64_t step_ms, int64_t first, int64_t last,
+                              const std::set<int64_t>& dirty, const TakeDay& take, const Deadline& deadline);
 
     void tell_damage(int64_t day, const Error& error);
 

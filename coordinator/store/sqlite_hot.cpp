@@ -5,6 +5,7 @@
 
 #include "coordinator/store/sqlite_history.h"
 #include "coordinator/store/sqlite_store.h"
+#include "shared/base/ids.h"
 
 namespace basmalin::coordinator {
 
@@ -75,7 +76,9 @@ Result<void> HotReader::select(const std::vector<WantedSeries>& wanted, int64_t 
                 if (boots_of_.is_null(0)) continue;
             }
             auto state = loader_.load(stream);
-            if (!state) return pass(state);
+            if (!state && state.error().code != Code::Corrupt) return pass(state);
+            if (!state || !state->damage.empty()) tell_damaged_stream(stream, state ? state->damage : state.error().text);
+            if (!state) continue;
             if (auto selected = select_stream(stream, *state, from_ms, to_ms); !selected) return selected;
             streams_[stream] = std::move(*state);
         }
@@ -150,6 +153,11 @@ Result<void> HotReader::read(int64_t from_ms, int64_t to_ms, const Skip& skip, P
 void HotReader::tell_damage(const HotRef& ref, const Error& error) {
     if (!damage_told_.open(SystemClock().mono())) return;
     log::error("store.hot_damaged", {{"batch", ref.id}, {"error", error.message()}, {"suppressed", damage_told_.suppressed()}});
+}
+
+void HotReader::tell_damaged_stream(uint64_t stream, const std::string& what) {
+    if (!stream_told_.open(SystemClock().mono())) return;
+    log::error("store.stream_damaged", {{"stream", to_hex(stream)}, {"error", what}, {"suppressed", stream_told_.suppressed()}});
 }
 
 Result<void> HotReader::add_batch(const HotRef& ref, std::string_view bytes, int64_t from_ms, int64_t to_ms, PointColumns& columns,

@@ -49,7 +49,7 @@ class HotReader {
     static Result<HotReader> prepare(Database& fleet);
 
     Result<std::vector<WantedSeries>> wanted(const std::vector<SeriesId>& series);
-    // Remembers the hot batches of the wanted series' nodes that overlap [from, to), until the next select() or clear().
+    // S6. Remembers the hot batches of the wanted series' nodes that overlap [from, to), until the next select() or clear().
     Result<void> select(const std::vector<WantedSeries>& wanted, int64_t from_ms, int64_t to_ms, const Deadline& deadline);
     void clear();
     // The first selected time at or after from_ms; no_bound_ms if none.
@@ -63,6 +63,7 @@ class HotReader {
 
   private:
     void tell_damage(const HotRef& ref, const Error& error);
+    void tell_damaged_stream(uint64_t stream, const std::string& what);
     Result<void> select_stream(uint64_t stream, const StreamState& state, int64_t from_ms, int64_t to_ms);
     Result<void> add_batch(const HotRef& ref, std::string_view bytes, int64_t from_ms, int64_t to_ms, PointColumns& columns,
                            size_t& values_read);
@@ -73,6 +74,7 @@ class HotReader {
     std::unordered_map<SeriesId, ValueKind> wanted_;
     std::vector<HotRef> refs_;  // by first_ms
     log::Gate damage_told_{minutes(10)};
+    log::Gate stream_told_{minutes(10)};
 };
 
 }  // namespace basmalin::coordinator

@@ -142,7 +142,7 @@ Result<std::vector<Latest>> SqliteStore::latest() {
         if (!*row) break;
         auto value = decode_value(kept->blob(3));
         if (!value) continue;  // one damaged value: the series shows its next one
-        work.latest_at[kept->integer(0)] = work.result.latest.size();
+        work.latest_at.place_of(kept->integer(0), work.result.latest.size());
         work.result.latest.push_back({kept->integer(0), WallTime{kept->integer(1)}, kept->integer(2) != 0, std::move(*value), 0});
     }
     auto hot = fleet_.prepare("SELECT stream, boot_no, received_ms, bytes FROM hot WHERE pending = 0 ORDER BY stream");
@@ -153,7 +153,11 @@ Result<std::vector<Latest>> SqliteStore::latest() {
         if (!*row) break;
         const uint64_t stream = from_row(hot->integer(0));
         auto state = cached(stream);
-        if (!state) return pass(state, "load latest");
+        if (!state && !is_damage(state.error())) return pass(state, "load latest");
+        if (!state) {
+            tell_damaged_stream(stream, state.error().text);
+            continue;
+        }
         auto view = open_batch(stream, hot->blob(3));
         if (!view) continue;
         auto body = decode_body(view->body, [&](uint32_t id) { return (*state)->layout(id); });

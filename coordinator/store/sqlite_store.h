@@ -6,6 +6,13 @@
 // S3  A damaged history file is set aside (renamed), said, and never keeps the store from opening or compacting.
 // S4  History files name their devices and series; a fleet.db that knows fewer (lost, or restored older) adopts them, so that an
 //     id never comes to mean another series.
+// S5  A node with all streams or layouts used forgets its stream heard of longest ago, of those without hot batches: first one without
+//     holes, else the holes become gaps. What comes of it again is known to history, which marks what moved there.
+// S6  A stream whose rows are damaged hides only what is damaged: lost ranges are those of the hot batches again, a lost layout is
+//     asked for again, and a stream that cannot be read at all is left out.
+// S7  The disk gets back what a backlog took: pages that are free beyond what the coming days need are cut off, a few at a time.
+// S8  Indexes hold nothing that the tables do not: damaged ones are made again, of fleet.db at the start that finds it, or when a
+//     compaction cannot read on, once a run.
 // Room-internal: others include store.h. Thread: one, the writer's.
 #pragma once
 
@@ -21,6 +28,7 @@
 #include <vector>
 
 #include "coordinator/store/chunk.h"
+#include "coordinator/store/series_places.h"
 #include "coordinator/store/sqlite_history.h"
 #include "coordinator/store/sqlite_streams.h"
 #include "coordinator/store/store.h"
@@ -30,8 +38,14 @@ namespace basmalin::coordinator {
 
 constexpr int64_t streams_per_node_max = 256;
 constexpr int64_t gaps_per_node_max = 10'000;
-constexpr size_t layouts_per_stream_max = 20'000;
+// What a node may define in all of its streams: many times what a budget of series needs.
+constexpr int64_t layouts_per_node_max = 20'000;
+constexpr int64_t layout_bytes_per_node_max = 8 << 20;
+constexpr size_t damaged_streams_max = 1000;  // told of; more are left out in silence
+constexpr size_t events_waiting_max = 100;
 constexpr size_t streams_cached_max = 20'000;
+constexpr int32_t fleet_file = 0;  // among months
+constexpr size_t series_a_statement = 16;
 constexpr uint64_t seq_bound = uint64_t{1} << 53;
 
 class SqliteStore final : public Store {
@@ -59,19 +73,26 @@ class SqliteStore final : public Store {
     int64_t merged_readings_max = 500'000;
 
   private:
-    // ---- commit (sqlite_store_commit.cpp, sqlite_store_define.cpp)
+    // ---- commit (sqlite_store_commit.cpp, sqlite_store_define.cpp, sqlite_store_streams.cpp)
+    struct Layouts {
+        int64_t count = 0;
+        int64_t bytes = 0;
+        Layouts& operator+=(const Layouts& more) { return count += more.count, bytes += more.bytes, *this; }
+        Layouts& operator-=(const Layouts& less) { return count -= less.count, bytes -= less.bytes, *this; }
+    };
     struct Counts {
         int64_t series = 0;
         int64_t devices = 0;
+        Layouts layouts;  // of all its streams
     };
     struct Commit {
         CommitResult result;
         std::vector<std::pair<uint64_t, StreamState*>> touched;
-        std::unordered_map<SeriesId, size_t> latest_at;
-        std::unordered_map<std::string, Counts> counts;  // of nodes that defined something
-        std::set<uint64_t> asking;                       // streams that got a batch of unknown layout
-        std::set<std::string> told;                      // nodes that told an event
-        std::optional<std::string> condemned;            // why whatever comes is a dead letter
+        SeriesPlaces latest_at;  // in result.latest
+        std::set<uint64_t> asking;                              // streams that got a batch of unknown layout
+        std::set<std::string> told;                             // nodes that got an event
+        std::vector<std::pair<std::string, std::string>> said;  // of a node, for its events
+        std::optional<std::string> condemned;                   // why whatever comes is a dead letter
         int64_t hot_batches = 0;
         int64_t hot_bytes = 0;
         int64_t dead_letters = 0;
@@ -87,7 +108,7 @@ class SqliteStore final : public Store {
     Result<Outcome> take_known(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view);
     Result<Outcome> take_readings(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view);
     Result<Outcome> take_event(Commit& work, const IncomingBatch& batch, const BatchView& view);
-    Result<void> trim_events(Commit& work);
+    Result<void> keep_events(Commit& work, WallTime now);
     Result<void> make_event_table();
     Result<Outcome> take_gaps(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view);
     Result<Outcome> bury(Commit& work, const IncomingBatch& batch, std::optional<uint64_t> seq, const std::string& reason);
@@ -95,6 +116,10 @@ class SqliteStore final : public Store {
     Result<StreamState*> stream_for(Commit& work, const std::string& node, uint64_t stream);
     Result<StreamState*> cached(uint64_t stream);  // NotFound when there is none
     void touch(Commit& work, uint64_t stream, StreamState& state);
+    Result<std::optional<uint64_t>> oldest_at_rest(const Commit& work, const std::string& node);
+    Result<bool> forget_oldest_stream(Commit& work, const std::string& node);
+    Result<void> keep_gaps(Commit& work, const std::string& node, const std::vector<Gap>& gaps, WallTime received);
+    void tell_damaged_stream(uint64_t stream, const std::string& what);
     void hear(StreamState& state, const IncomingBatch& batch, const BatchHeader& header);
     void note_latest(Commit& work, const StreamState& state, const Body& body, const Timing& timing);
     Result<void> insert_hot(Commit& work, const IncomingBatch& batch, const BatchHeader& header, const Placement& placement, bool pending);
@@ -107,10 +132,15 @@ class SqliteStore final : public Store {
     void trim_streams();
     // An empty text: done; else what is wrong with the definition.
     Result<std::string> define(Commit& work, const IncomingBatch& batch, StreamState& state, const Layout& layout);
-    Result<int64_t> device_for(Commit& work, const std::string& node, const std::string& device);
-    Result<SeriesId> series_for(Commit& work, const std::string& node, int64_t device, const std::string& device_name,
-                                const Column& column);
-    Result<Counts*> counts_of(Commit& work, const std::string& node);
+    Result<int64_t> device_for(const std::string& node, const std::string& device);
+    Result<std::vector<SeriesId>> series_for(Commit& work, const std::string& node, int64_t device, const Layout& layout);
+    Result<std::vector<SeriesId>> known_series(int64_t device, const std::vector<Column>& columns);
+    Result<void> make_series(int64_t device, std::span<const Column* const> columns);
+    Result<void> prepare_series();
+    Result<Counts*> counts_of(const std::string& node);
+    Result<Layouts> layouts_of(Statement& ask, const std::function<void(Statement&)>& bind);
+    // False when the node may not define so much more.
+    Result<bool> has_room_for(Commit& work, const std::string& node, const Layouts& more);
     void say(Commit& work, const std::string& node, const std::string& what);
 
     // ---- compaction (sqlite_store_compact.cpp, sqlite_store_maintain.cpp)
@@ -126,12 +156,16 @@ class SqliteStore final : public Store {
     Result<bool> resolve_step(WallTime now);
     Result<bool> mark_applied(Move& move, int32_t month, uint64_t stream, uint64_t seq);
     Result<void> name_all(HistoryFile& file, int64_t device, const std::vector<SeriesId>& series);
-    Result<void> merge_day(int32_t month, int64_t day, int64_t device);
+    Result<bool> merge_day(int32_t month, int64_t day, int64_t device);
+    Result<bool> mend_indexes(int32_t month);
     Result<bool> retire_days(HistoryFile& file, bool& of_rollups);
     bool set_rollups_aside(int32_t year, const Error& why);
+    Result<void> roll_again(int32_t month, int64_t day, int64_t device);
+    void tell_damaged_rollup(int32_t month, int64_t day, const Error& why);
     void tell_damaged_chunk(int32_t month, int64_t id, const std::string& why);
     Result<bool> compact_step(WallTime now);
     Result<bool> expire_pending(WallTime now);
+    Result<void> gather(Move& move);
     Result<void> gather_boot(Move& move, uint64_t stream, StreamState& state, uint32_t boot_no);
     Result<void> gather_batch(Move& move, StreamState& state, HotBatch&& batch);
     Result<void> write_month(Move& move, int32_t month);
@@ -139,6 +173,9 @@ class SqliteStore final : public Store {
     Result<bool> merge_step(WallTime now);
     Result<bool> retention_step(WallTime now);
     Result<bool> checkpoint_step(WallTime now);
+    Result<bool> shrink_step(WallTime now);
+    Result<bool> shrink(int32_t which, bool& begun, WallTime now);
+    Result<bool> shorten_log(Database& db);
     Result<HistoryFile*> history(int32_t month);
     void set_aside(int32_t month, const Error& why);
     Result<void> reach(std::string_view point) { return at_point ? at_point(point) : Result<void>{}; }
@@ -147,12 +184,17 @@ class SqliteStore final : public Store {
     Result<void> prepare();
     Result<void> count();
     Result<void> adopt_names();
+    Result<void> check_fleet(const std::string& path, int64_t bytes);
+    Result<void> mend_fleet_indexes(const Error& why);
     void check_history();
 
     StoreOptions options_;
     Database fleet_;
     uint64_t epoch_ = 0;
     std::unordered_map<uint64_t, StreamState> streams_;
+    std::unordered_map<std::string, Counts> counts_;  // of nodes that defined something
+    std::set<uint64_t> damaged_streams_;
+    bool reindexed_ = false;  // S8
     uint64_t commit_number_ = 0;
     std::vector<std::string> events_waiting_;  // said with the next commit
     std::map<uint64_t, int64_t> resolving_;    // stream -> id after which pending batches are to be looked at
@@ -173,18 +215,20 @@ class SqliteStore final : public Store {
     int64_t checkpointed_ms_ = 0;
     int64_t retention_ms_ = 0;
     uint64_t history_used_ = 0;
-    std::set<int32_t> unmerged_;        // months that may have days in no rollup
-    std::set<int32_t> merging_;         // of these, the ones to look at in this pass
-    int32_t retiring_ = 0;              // the month that is going
-    std::array<int64_t, 2> retired_{};  // (device, day) rolled last
+    std::set<int32_t> unmerged_;         // months that may have days in no rollup
+    std::set<int32_t> merging_;          // of these, the ones to look at in this pass
+    std::map<int32_t, bool> shrinking_;  // months (fleet.db: 0) that may have pages to give back; true: it is being done
+    int32_t retiring_ = 0;               // the month that is going
+    std::array<int64_t, 2> retired_{};   // (device, day) rolled last
 
     StreamLoader loader_;
     struct Statements {
-        Statement insert_hot, upsert_stream, upsert_boot, delete_boot, insert_layout, count_streams;
-        Statement find_device, insert_device, find_series, insert_series, count_series, count_devices;
-        Statement insert_gap, trim_gaps, insert_dead, trim_dead, pending_after, settle_hot, delete_hot;
+        Statement insert_hot, upsert_stream, upsert_boot, delete_boot, insert_layout, count_streams, streams_at_rest;
+        Statement find_device, insert_device, find_series, any_series, count_series, count_devices, layouts_of_node, layouts_of_stream;
+        Statement insert_gap, trim_gaps, insert_dead, trim_dead, pending_after, settle_hot, unsettle_hot, delete_hot;
         Statement next_stream, next_boot, boot_batches, upsert_latest, names_of_series;
         Statement insert_event, trim_events_of_node, trim_events;
+        std::array<Statement, series_a_statement> insert_series;  // [n - 1] makes n
     } sql_;
 };
 
@@ -193,6 +237,9 @@ Result<std::unique_ptr<StoreReader>> open_sqlite_reader(const StoreOptions& opti
 
 // Its rows in the order of their times.
 void sort_table(ChunkTable& table);
+
+// S6: of a stream with hot batches. Its row may be gone.
+inline bool is_damage(const Error& error) { return error.code == Code::Corrupt || error.code == Code::NotFound; }
 
 // A batch placed on the wall clock or its boot: offset 0 for nothing known never happens, see boot_clock.h.
 Timing timing_of_batch(const BatchHeader& header, uint32_t boot_no, const BootClock& clock, WallTime received);

@@ -88,7 +88,7 @@ Result<std::vector<Bucket>> SqliteReader::read_buckets(const std::vector<WantedS
         for (const WantedSeries& one : series) {
             if (tier == 0) break;
             const auto take = [&](int64_t day, const DayBuckets& buckets) { gathering.add_day(one.id, day, tier, buckets); };
-            if (auto read = history_.rollups(one.id, tier, first, last, dirty, take, deadline); !read) return pass(read);
+            if (auto read = history_.rollups(one, tier, first, last, dirty, take, deadline); !read) return pass(read);
         }
         // Whatever no rollup covers comes from the readings: dirty days by the hour, every day of a month still there by less.
         for (int64_t at = first; at <= last;) {

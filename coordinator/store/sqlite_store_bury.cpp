@@ -1,5 +1,6 @@
 // Batches that cannot be stored become dead letters: kept for a person to look at, bounded in all and for each node.
 #include "coordinator/store/sqlite_store.h"
+#include "shared/base/fnv1a.h"  // recognises a dead letter that is sent again
 #include "shared/base/ids.h"
 
 namespace basmalin::coordinator {
@@ -7,19 +8,12 @@ namespace {
 
 constexpr int64_t dead_letters_per_node_max = 1000;  // a node that sends rubbish does not push out the others' evidence
 
-// FNV-1a: recognises a dead letter that is sent again.
-uint64_t digest(std::string_view bytes) {
-    uint64_t hash = 14695981039346656037ULL;
-    for (const char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211ULL;
-    return hash;
-}
-
 }  // namespace
 
 Result<Outcome> SqliteStore::bury(Commit& work, const IncomingBatch& batch, std::optional<uint64_t> seq, const std::string& reason) {
     const std::string_view kept = std::string_view(batch.bytes).substr(0, batch_bytes_max);
     const std::string why = seq ? "batch " + std::to_string(*seq) + ": " + reason : reason;
-    sql_.insert_dead.bind(1, std::string_view(batch.node)).bind(2, to_row(batch.stream)).bind(3, to_row(digest(batch.bytes)));
+    sql_.insert_dead.bind(1, std::string_view(batch.node)).bind(2, to_row(batch.stream)).bind(3, to_row(fnv1a(batch.bytes)));
     sql_.insert_dead.bind(4, batch.received.ms)
         .bind(5, std::string_view(why))
         .bind(6, static_cast<int64_t>(batch.bytes.size()))

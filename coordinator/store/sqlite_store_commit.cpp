@@ -21,29 +21,6 @@ std::string fault_of(const BatchHeader& header) {
     return {};
 }
 
-// The node's stream that was heard of longest ago, of those without holes and without batches that wait for compaction. What comes
-// of it again is known to history, which marks what moved there.
-Result<std::optional<uint64_t>> oldest_at_rest(Database& fleet, const std::string& node, const std::set<uint64_t>& in_use) {
-    auto found = fleet.prepare(
-        "SELECT id, (SELECT max(iif(upper_ms < 4503599627370496, upper_ms, 0) + last_mono_ms) FROM boot WHERE stream = stream.id) heard "
-        "FROM stream WHERE node = ? AND length(ranges) = 0 AND NOT EXISTS(SELECT 1 FROM hot WHERE hot.stream = stream.id) "
-        "ORDER BY heard, id");
-    if (!found) return pass(found);
-    found->bind(1, std::string_view(node));
-    for (;;) {
-        auto row = found->step();
-        if (!row) return pass(row);
-        if (!*row) return std::nullopt;
-        if (!in_use.contains(from_row(found->integer(0)))) return from_row(found->integer(0));
-    }
-}
-
-Result<void> forget_stream(Database& fleet, uint64_t stream) {
-    const std::string id = std::to_string(to_row(stream));
-    return fleet.execute("DELETE FROM layout WHERE stream = " + id + "; DELETE FROM boot WHERE stream = " + id +
-                         "; DELETE FROM stream WHERE id = " + id + ";");
-}
-
 // True when marking seq would add a range to a set that has as many as it may.
 bool overflows(const SeqSet& marks, SeqRange range, int64_t ranges_max) {
     if (static_cast<int64_t>(marks.ranges().size()) < ranges_max) return false;
@@ -92,7 +69,7 @@ Result<CommitResult> SqliteStore::commit_all(Commit& work, std::span<const Incom
             if (!outcome) return pass(outcome);
             work.result.outcomes.push_back(*outcome);
         }
-        if (auto trimmed = trim_events(work); !trimmed) return trimmed;
+        if (auto kept = keep_events(work, batches.empty() ? WallTime{} : batches.back().received); !kept) return kept;
         return save_streams(work);
     });
     if (!done) {
@@ -125,72 +102,9 @@ void SqliteStore::finish(Commit& work) {
 }
 
 void SqliteStore::say(Commit& work, const std::string& node, const std::string& what) {
-    if (work.result.events.size() < events_per_commit_max) work.result.events.push_back("node " + node + ": " + what);
-}
-
-void SqliteStore::forget_streams() { streams_.clear(); }
-
-void SqliteStore::trim_streams() {
-    if (streams_.size() <= streams_cached_max) return;
-    std::vector<uint64_t> ages;
-    ages.reserve(streams_.size());
-    for (const auto& [stream, state] : streams_) ages.push_back(state.used);
-    const auto middle = ages.begin() + static_cast<ptrdiff_t>(ages.size() / 4);
-    std::nth_element(ages.begin(), middle, ages.end());
-    const uint64_t oldest_kept = *middle;
-    std::erase_if(streams_, [&](const auto& entry) { return entry.second.used <= oldest_kept; });
-}
-
-Result<StreamState*> SqliteStore::cached(uint64_t stream) {
-    if (const auto at = streams_.find(stream); at != streams_.end()) {
-        at->second.used = commit_number_;
-        return &at->second;
-    }
-    auto loaded = loader_.load(stream);
-    if (!loaded) return pass(loaded);
-    loaded->used = commit_number_;
-    return &(streams_[stream] = std::move(*loaded));
-}
-
-// Null when the node has as many streams as it may.
-Result<StreamState*> SqliteStore::stream_for(Commit& work, const std::string& node, uint64_t stream) {
-    auto known = cached(stream);
-    if (known) return *known;
-    if (known.error().code != Code::NotFound) return pass(known);
-    Resetting guard(sql_.count_streams);
-    sql_.count_streams.bind(1, std::string_view(node));
-    if (auto row = sql_.count_streams.step(); !row) return pass(row);
-    std::optional<uint64_t> oldest;
-    const bool crowded = sql_.count_streams.integer(0) >= streams_per_node_max;
-    if (crowded) {
-        std::set<uint64_t> in_use;
-        for (const auto& [id, touched] : work.touched) in_use.insert(id);
-        auto found = oldest_at_rest(fleet_, node, in_use);
-        if (!found) return pass(found);
-        oldest = *found;
-    }
-    if (oldest) {
-        if (auto forgotten = forget_stream(fleet_, *oldest); !forgotten) return pass(forgotten);
-        streams_.erase(*oldest);
-        resolving_.erase(*oldest);
-    } else if (crowded) {
-        say(work, node,
-            "has used " + std::to_string(streams_per_node_max) + " streams, the most one node may; stream " + to_hex(stream) +
-                " is refused (is its buffer made anew at every start?)");
-        return nullptr;
-    }
-    sql_.upsert_stream.bind(1, to_row(stream)).bind(2, std::string_view(node)).bind(3, int64_t{0}).bind_blob(4, "");
-    if (auto made = sql_.upsert_stream.run(); !made) return pass(made);
-    StreamState& state = streams_[stream];
-    state.node = node;
-    state.used = commit_number_;
-    return &state;
-}
-
-void SqliteStore::touch(Commit& work, uint64_t stream, StreamState& state) {
-    for (const auto& [id, known] : work.touched)
-        if (id == stream) return;
-    work.touched.emplace_back(stream, &state);
+    if (work.result.events.size() >= events_per_commit_max) return;
+    work.result.events.push_back("node " + node + ": " + what);
+    work.said.emplace_back(node, what);
 }
 
 Result<Outcome> SqliteStore::take(Commit& work, const IncomingBatch& batch) {
@@ -328,9 +242,9 @@ void SqliteStore::note_latest(Commit& work, const StreamState& state, const Body
         for (size_t c = 0; c < rows.columns.size() && c < known->second.series.size(); ++c) {
             const SeriesId series = known->second.series[c];
             if (series == 0) continue;
-            const auto [at, is_new] = work.latest_at.try_emplace(series, work.result.latest.size());
+            const auto [at, is_new] = work.latest_at.place_of(series, work.result.latest.size());
             if (is_new) work.result.latest.push_back({series, time, timing.estimated, value_at(rows.columns[c], newest), 0});
-            Latest& latest = work.result.latest[at->second];
+            Latest& latest = work.result.latest[at];
             latest.readings += rows.times_ms.size();
             if (is_new || time < latest.time) continue;
             latest.time = time;
@@ -358,21 +272,27 @@ Result<Outcome> SqliteStore::take_gaps(Commit& work, const IncomingBatch& batch,
         owners.push_back(*owner);
     }
     for (size_t i = 0; i < gaps->size(); ++i) {
-        const Gap& gap = (*gaps)[i];
-        owners[i]->marks.insert(SeqRange{gap.first_seq, gap.last_seq});
+        owners[i]->marks.insert(SeqRange{(*gaps)[i].first_seq, (*gaps)[i].last_seq});
         owners[i]->changed = true;
-        sql_.insert_gap.bind(1, std::string_view(batch.node)).bind(2, to_row(gap.stream)).bind(3, to_row(gap.first_seq));
+    }
+    if (auto kept = keep_gaps(work, batch.node, *gaps, batch.received); !kept) return pass(kept);
+    return Outcome::Stored;
+}
+
+Result<void> SqliteStore::keep_gaps(Commit& work, const std::string& node, const std::vector<Gap>& gaps, WallTime received) {
+    if (gaps.empty()) return {};
+    for (const Gap& gap : gaps) {
+        sql_.insert_gap.bind(1, std::string_view(node)).bind(2, to_row(gap.stream)).bind(3, to_row(gap.first_seq));
         sql_.insert_gap.bind(4, to_row(gap.last_seq))
             .bind(5, to_row(gap.readings))
             .bind(6, int64_t{gap.exact ? 1 : 0})
             .bind(7, gap.from.ms);
-        sql_.insert_gap.bind(8, gap.to.ms).bind(9, static_cast<int64_t>(gap.reason)).bind(10, batch.received.ms);
-        if (auto done = sql_.insert_gap.run(); !done) return pass(done);
-        work.result.gaps.push_back({batch.node, gap, batch.received});
+        sql_.insert_gap.bind(8, gap.to.ms).bind(9, static_cast<int64_t>(gap.reason)).bind(10, received.ms);
+        if (auto done = sql_.insert_gap.run(); !done) return done;
+        work.result.gaps.push_back({fleet_.last_insert_rowid(), node, gap, received});
     }
-    sql_.trim_gaps.bind(1, std::string_view(batch.node)).bind(2, gaps_per_node_max);
-    if (auto done = sql_.trim_gaps.run(); !done) return pass(done);
-    return Outcome::Stored;
+    sql_.trim_gaps.bind(1, std::string_view(node)).bind(2, gaps_per_node_max);
+    return sql_.trim_gaps.run();
 }
 
 // Batches that waited for definitions, a bounded number from after_id on; the rest is maintain()'s.

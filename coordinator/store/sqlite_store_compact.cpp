@@ -1,6 +1,7 @@
 // Compaction: hot batches received before the cutoff go to history, stream by stream, one sweep an hour, so that a device's hour
 // becomes one part of its day. See sqlite_store.h S2 for the two commits.
 #include <algorithm>
+#include <utility>
 
 #include "coordinator/store/applied.h"
 #include "coordinator/store/calendar.h"
@@ -42,6 +43,7 @@ struct SqliteStore::Move {
     bool more_of_boot = false;  // the boot asked for last has more than fitted
     std::map<int32_t, Month> months;
     std::vector<int64_t> ids;
+    std::vector<int64_t> undefined;  // batches whose layouts are not known any more
     std::vector<Damaged> damaged;
     int64_t bytes = 0;
     int64_t readings = 0;
@@ -50,7 +52,8 @@ struct SqliteStore::Move {
     Commit work;  // gathers the newest value of each series
 
     bool full() const {
-        return static_cast<int64_t>(ids.size()) >= step_batches_max || readings >= step_readings_max || parts >= step_parts_max;
+        return static_cast<int64_t>(ids.size() + undefined.size()) >= step_batches_max || readings >= step_readings_max ||
+               parts >= step_parts_max;
     }
 };
 
@@ -70,45 +73,14 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
     Move move;
     move.now = now;
     move.raw_from_day = first_day_of(month_of_day(day_of(now.ms - options_.raw_keep.ms)));
-    while (!move.full() && sweep_.running) {
-        int64_t stream = 0;
-        {
-            Resetting guard(sql_.next_stream);
-            sql_.next_stream.bind(1, sweep_.stream);
-            if (auto row = sql_.next_stream.step(); !row) return pass(row, "compact");
-            if (sql_.next_stream.is_null(0)) {
-                sweep_.running = false;
-                merging_ = unmerged_;
-                break;
-            }
-            stream = sql_.next_stream.integer(0);
-        }
-        if (stream != sweep_.stream) {
-            sweep_.stream = stream;
-            sweep_.boot_no = -1;
-        }
-        int64_t boot = 0;
-        {
-            Resetting guard(sql_.next_boot);
-            sql_.next_boot.bind(1, stream).bind(2, sweep_.boot_no);
-            if (auto row = sql_.next_boot.step(); !row) return pass(row, "compact");
-            if (sql_.next_boot.is_null(0)) {
-                if (stream == std::numeric_limits<int64_t>::max()) sweep_.running = false;
-                sweep_.stream = stream + (sweep_.running ? 1 : 0);
-                sweep_.boot_no = -1;
-                continue;
-            }
-            boot = sql_.next_boot.integer(0);
-        }
-        auto state = cached(from_row(stream));
-        if (!state) return pass(state, "compact");
-        if (auto gathered = gather_boot(move, from_row(stream), **state, static_cast<uint32_t>(boot)); !gathered)
-            return pass(gathered, "compact");
-        if (move.more_of_boot) break;
-        sweep_.boot_no = boot;
+    if (auto gathered = gather(move); !gathered) {
+        sweep_.running = sweep_.begun = false;  // what it had gathered stays where it is
+        if (gathered.error().code != Code::Corrupt || std::exchange(reindexed_, true)) return pass(gathered, "compact");
+        if (auto mended = mend_fleet_indexes(gathered.error()); !mended) return pass(mended, "compact");
+        return true;  // S8
     }
     trim_streams();
-    if (move.ids.empty()) return sweep_.running;
+    if (move.ids.empty() && move.undefined.empty()) return sweep_.running;
     // From here on a failure starts the sweep over: what was moved stays moved.
     const auto failed = [&](Error error) {
         sweep_.running = false;
@@ -123,10 +95,62 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
             written = write_month(move, month);
         }
         if (!written) return failed(std::move(written.error()));
+        if (part.days.empty()) continue;
+        // A log that loses a byte loses all that follows it: what hot is about to forget is in the file itself.
+        auto file = history(month);
+        if (!file) return failed(std::move(file.error()));
+        if (auto kept = shorten_log((*file)->db); !kept) return failed(std::move(kept.error()));
     }
     if (auto reached = reach("compact: history has it"); !reached) return failed(std::move(reached.error()));
     if (auto finished = finish_move(move); !finished) return failed(std::move(finished.error()));
     return true;
+}
+
+// What is due, stream by stream and boot by boot from where the sweep stands, until a step has enough.
+Result<void> SqliteStore::gather(Move& move) {
+    while (!move.full() && sweep_.running) {
+        int64_t stream = 0;
+        {
+            Resetting guard(sql_.next_stream);
+            sql_.next_stream.bind(1, sweep_.stream);
+            if (auto row = sql_.next_stream.step(); !row) return pass(row);
+            if (sql_.next_stream.is_null(0)) {
+                sweep_.running = false;
+                merging_ = unmerged_;
+                shrinking_.emplace(fleet_file, false);
+                break;
+            }
+            stream = sql_.next_stream.integer(0);
+        }
+        if (stream != sweep_.stream) {
+            sweep_.stream = stream;
+            sweep_.boot_no = -1;
+        }
+        int64_t boot = 0;
+        {
+            Resetting guard(sql_.next_boot);
+            sql_.next_boot.bind(1, stream).bind(2, sweep_.boot_no);
+            if (auto row = sql_.next_boot.step(); !row) return pass(row);
+            if (sql_.next_boot.is_null(0)) {
+                if (stream == std::numeric_limits<int64_t>::max()) sweep_.running = false;
+                sweep_.stream = stream + (sweep_.running ? 1 : 0);
+                sweep_.boot_no = -1;
+                continue;
+            }
+            boot = sql_.next_boot.integer(0);
+        }
+        auto state = cached(from_row(stream));
+        if (!state && !is_damage(state.error())) return pass(state);
+        if (!state) {  // its batches stay hot, for whoever mends it
+            tell_damaged_stream(from_row(stream), state.error().text);
+            sweep_.boot_no = std::numeric_limits<int64_t>::max();
+            continue;
+        }
+        if (auto gathered = gather_boot(move, from_row(stream), **state, static_cast<uint32_t>(boot)); !gathered) return gathered;
+        if (move.more_of_boot) break;
+        sweep_.boot_no = boot;
+    }
+    return {};
 }
 
 // Boots whose clock is not known wait for unsynced_hold; the rest is due when the sweep says.
@@ -135,7 +159,7 @@ Result<void> SqliteStore::gather_boot(Move& move, uint64_t stream, StreamState& 
     int64_t received_before = sweep_.cutoff_ms;
     if (boot_no != 0 && (boot == nullptr || !boot->known))
         received_before = std::min(received_before, move.now.ms - options_.unsynced_hold.ms);
-    const int64_t limit = step_batches_max - static_cast<int64_t>(move.ids.size());
+    const int64_t limit = step_batches_max - static_cast<int64_t>(move.ids.size() + move.undefined.size());
     std::vector<HotBatch> batches;
     {
         Resetting guard(sql_.boot_batches);
@@ -160,11 +184,19 @@ Result<void> SqliteStore::gather_boot(Move& move, uint64_t stream, StreamState& 
 }
 
 Result<void> SqliteStore::gather_batch(Move& move, StreamState& state, HotBatch&& batch) {
-    move.ids.push_back(batch.id);
-    move.bytes += static_cast<int64_t>(batch.bytes.size());
     auto view = open_batch(batch.stream, batch.bytes);
     Result<Body> body;
     if (view) body = decode_body(view->body, [&](uint32_t id) { return state.layout(id); });
+    if (view) batch.seq = view->header.seq;  // a damaged row must not take another batch's mark; this one has a checksum
+    const auto known = [&](const Rows& rows) { return state.layouts.contains(rows.layout); };  // a batch may bring its own
+    const bool undefined = body ? !std::ranges::all_of(body->groups, known) : view && body.error().code == Code::NotFound;
+    if (undefined) {  // S6
+        move.undefined.push_back(batch.id);
+        ++state.pending;
+        return {};
+    }
+    move.ids.push_back(batch.id);
+    move.bytes += static_cast<int64_t>(batch.bytes.size());
     if (!view || !body) {  // it was whole when it came
         const std::string reason = "damaged in the store: " + (view ? body.error().text : view.error().text);
         move.damaged.push_back({{state.node, batch.stream, Lane::Live, nullptr, std::move(batch.bytes), batch.received}, reason});
@@ -180,9 +212,9 @@ Result<void> SqliteStore::gather_batch(Move& move, StreamState& state, HotBatch&
     note_latest(move.work, state, *body, timing);
     std::map<int32_t, bool> fresh;  // month -> its file does not have this batch yet
     for (const Rows& rows : body->groups) {
-        const KnownLayout& known = state.layouts.at(rows.layout);
+        const KnownLayout& layout = state.layouts.at(rows.layout);
         Move::TableKey key{{}, timing.estimated};
-        for (const SeriesId id : known.series)
+        for (const SeriesId id : layout.series)
             if (id != 0) key.first.push_back(id);
         if (key.first.empty()) continue;
         for (size_t row = 0; row < rows.times_ms.size(); ++row) {
@@ -200,18 +232,18 @@ Result<void> SqliteStore::gather_batch(Move& move, StreamState& state, HotBatch&
                 is_fresh = fresh.emplace(month, *missing).first;
             }
             if (!is_fresh->second) continue;
-            auto& tables = move.months[month].days[{day, known.device}];
+            auto& tables = move.months[month].days[{day, layout.device}];
             if (tables.empty()) ++move.parts;
             ChunkTable& table = tables[key];
             if (table.columns.empty()) {
                 table.estimated = timing.estimated;
                 for (size_t c = 0; c < rows.columns.size(); ++c)
-                    if (known.series[c] != 0)
-                        table.columns.push_back({known.series[c], empty_values(static_cast<ValueKind>(rows.columns[c].index()))});
+                    if (layout.series[c] != 0)
+                        table.columns.push_back({layout.series[c], empty_values(static_cast<ValueKind>(rows.columns[c].index()))});
             }
             table.times_ms.push_back(time);
             for (size_t c = 0, to = 0; c < rows.columns.size(); ++c)
-                if (known.series[c] != 0) append_value(table.columns[to++].values, rows.columns[c], row);
+                if (layout.series[c] != 0) append_value(table.columns[to++].values, rows.columns[c], row);
             move.readings += static_cast<int64_t>(table.columns.size());
         }
     }
@@ -341,6 +373,10 @@ Result<void> SqliteStore::finish_move(Move& move) {
         for (const Move::Damaged& damaged : move.damaged) {
             if (auto buried = bury(move.work, damaged.batch, {}, damaged.reason); !buried) return pass(buried);
         }
+        for (const int64_t id : move.undefined) {
+            sql_.unsettle_hot.bind(1, id);
+            if (auto done = sql_.unsettle_hot.run(); !done) return done;
+        }
         for (const int64_t id : move.ids) {
             sql_.delete_hot.bind(1, id);
             if (auto done = sql_.delete_hot.run(); !done) return done;
@@ -369,7 +405,9 @@ Result<void> SqliteStore::finish_move(Move& move) {
 
 // Batches whose definitions never came.
 Result<bool> SqliteStore::expire_pending(WallTime now) {
-    auto old = fleet_.prepare("SELECT id, stream, seq, received_ms, bytes FROM hot WHERE pending = 1 AND received_ms < ? LIMIT 256");
+    auto old = fleet_.prepare(
+        "SELECT id, stream, seq, received_ms, bytes, ifnull((SELECT node FROM stream WHERE stream.id = hot.stream), '') "
+        "FROM hot WHERE pending = 1 AND received_ms < ? LIMIT 256");
     if (!old) return pass(old, "expire");
     std::vector<std::pair<HotBatch, std::string>> found;
     old->bind(1, now.ms - options_.unsynced_hold.ms);
@@ -378,10 +416,8 @@ Result<bool> SqliteStore::expire_pending(WallTime now) {
         if (!row) return pass(row, "expire");
         if (!*row) break;
         const uint64_t stream = from_row(old->integer(1));
-        auto state = cached(stream);
-        if (!state) return pass(state, "expire");
         found.push_back({{old->integer(0), stream, from_row(old->integer(2)), 0, WallTime{old->integer(3)}, std::string(old->blob(4))},
-                         (*state)->node});
+                         std::string(old->text(5))});
     }
     old->reset();
     if (found.empty()) return false;

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t day_closes_after_ms = 2 * 3'600'000;
 constexpr int merged_level = 12;  // 200,000 readings take it less than 100 ms
 constexpr int64_t merged_well_max = 200'000;
-constexpr int merged_level_of_many = 3;
+constexpr int merged_level_of_many = 0;
 constexpr int64_t retired_readings_per_step = 1'000'000;
 constexpr int64_t retention_every_ms = 3'600'000;
 constexpr int64_t retired_days_per_step = 16;  // (device, day) pairs
@@ -29,14 +29,14 @@ struct DayOfChunks {
     std::vector<std::pair<int64_t, std::string>> damaged;  // chunk, and what is wrong with it
     int64_t readings = 0;
     std::map<std::pair<std::vector<SeriesId>, bool>, ChunkTable> tables;
-    std::map<std::pair<SeriesId, int64_t>, DayBuckets> rollups;  // (series, step)
+    std::map<int64_t, SeriesBuckets> rollups;  // step
 
     void roll_table(const ChunkTable& table, int64_t day, bool short_too) {
         for (const ChunkColumn& column : table.columns) {
             if (std::holds_alternative<Texts>(column.values)) continue;
             for (const int64_t step : {long_step_ms, short_step_ms}) {
                 if (step == short_step_ms && !short_too) continue;
-                auto& buckets = rollups.try_emplace({column.series, step}, empty_day(step)).first->second;
+                auto& buckets = rollups[step].try_emplace(column.series, empty_day(step)).first->second;
                 roll(buckets, day, step, table.times_ms, column.values);
             }
         }
@@ -83,20 +83,11 @@ Result<DayOfChunks> read_day(Statement& from, int64_t day, Reading how, int64_t 
     return found;
 }
 
-// What the day's rollups hold already.
-Result<void> add_kept(HistoryFile& file, int64_t day, DayOfChunks& chunks) {
-    for (auto& [key, buckets] : chunks.rollups) {
-        Resetting guard(file.find_rollup);
-        file.find_rollup.bind(1, key.first).bind(2, key.second).bind(3, day);
-        auto row = file.find_rollup.step();
-        if (!row) return pass(row);
-        if (!*row) continue;
-        auto kept = decode_rollup(file.find_rollup.blob(0), key.second);
-        if (!kept) return pass(kept);
-        for (size_t i = 0; i < buckets.size() && i < kept->size(); ++i)
-            if ((*kept)[i].count > 0) buckets[i].add((*kept)[i]);
+void add_kept(const SeriesBuckets& kept, SeriesBuckets& into) {
+    for (const auto& [series, days] : kept) {
+        auto& buckets = into.try_emplace(series, DayBuckets(days.size())).first->second;
+        for (size_t i = 0; i < buckets.size() && i < days.size(); ++i) buckets[i].add(days[i]);
     }
-    return {};
 }
 
 }  // namespace
@@ -105,7 +96,7 @@ Result<bool> SqliteStore::maintain(WallTime now) {
     // Retention first: on a full disk it is what makes room for the rest. A step that fails does not keep the others from working.
     Result<bool> all = false;
     for (const auto step : {&SqliteStore::resolve_step, &SqliteStore::retention_step, &SqliteStore::compact_step, &SqliteStore::merge_step,
-                            &SqliteStore::checkpoint_step}) {
+                            &SqliteStore::shrink_step, &SqliteStore::checkpoint_step}) {
         auto done = (this->*step)(now);
         if (!done && all) all = pass(done, "maintain");
         if (!done || !*done) continue;
@@ -155,12 +146,15 @@ Result<bool> SqliteStore::merge_step(WallTime now) {
             const int64_t day = open_days.integer(0);
             const int64_t device = open_days.integer(1);
             open_days.reset();
-            if (auto merged = merge_day(month, day, device); !merged) return pass(merged, "merge");
+            auto merged = merge_day(month, day, device);
+            if (!merged) return pass(merged, "merge");
+            if (!*merged) return mend_indexes(month);
             return true;
         }
         if (!row) file = pass(row);
     }
     merging_.erase(month);
+    shrinking_.emplace(month, false);
     if (!file) {
         unmerged_.erase(month);
         if (file.error().code == Code::Corrupt) set_aside(month, file.error());
@@ -171,8 +165,27 @@ Result<bool> SqliteStore::merge_step(WallTime now) {
     return true;
 }
 
-// A day that is small enough becomes one chunk; a larger one keeps its parts, and its rollups take in some of them at a time.
-Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) {
+// One index names a day's chunks, another knows of none: both are made again from the table. If they still disagree, it is the table.
+Result<bool> SqliteStore::mend_indexes(int32_t month) {
+    auto file = history(month);
+    if (!file) return pass(file, "merge");
+    const std::string path = history_path(options_.folder, month);
+    log::error("store.index_damaged", {{"file", path}});
+    auto mended = (*file)->db.execute("REINDEX");
+    if (mended && !std::exchange((*file)->reindexed, true)) {
+        events_waiting_.push_back("store: the indexes of " + path + " were damaged and are made again");
+        return true;
+    }
+    merging_.erase(month);
+    if (!mended && (mended.error().code == Code::Full || mended.error().code == Code::Unavailable)) return pass(mended, "merge");
+    const Error why = mended ? fail(Code::Corrupt, "its indexes disagree").error() : std::move(mended.error());
+    set_aside(month, why);
+    return std::unexpected(why);
+}
+
+// A day that is small enough becomes one chunk; a larger one keeps its parts, and its rollups take in some of them at a time. False if
+// it has nothing to merge.
+Result<bool> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) {
     auto file = history(month);
     if (!file) return pass(file);
     const auto failed = [&](Error error) {
@@ -191,9 +204,22 @@ Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) 
     chunks.bind(1, device).bind(2, day);
     auto read = read_day(chunks, day, whole ? Reading::Merge : Reading::Roll, whole ? no_bound_ms : merged_readings_max);
     if (!read) return failed(std::move(read.error()));
-    if (!whole) {
-        if (auto added = add_kept(**file, day, *read); !added) return failed(std::move(added.error()));
+    // A part adds to what the others amounted to; a whole day takes the place of all but what only a damaged chunk had.
+    SeriesBuckets& rollups = read->rollups[long_step_ms];
+    if (read->ids.empty() && read->damaged.empty()) return false;
+    auto kept = (*file)->rollups.load(device, long_step_ms, day);
+    if (!kept) return failed(std::move(kept.error()));
+    if (!kept->damaged.empty()) {
+        tell_damaged_rollup(month, day, kept->damaged.front());
+        if (!whole) {
+            if (auto begun = roll_again(month, day, device); !begun) return pass(begun);
+            return true;
+        }
     }
+    if (whole)
+        rollups.merge(kept->series);
+    else
+        add_kept(kept->series, rollups);
     std::string bytes;
     if (whole) {
         std::vector<ChunkTable> tables;
@@ -219,23 +245,37 @@ Result<void> SqliteStore::merge_day(int32_t month, int64_t day, int64_t device) 
             insert.bind_blob(6, bytes);
             if (auto done = insert.run(); !done) return done;
         }
-        for (const auto& [key, buckets] : read->rollups) {
-            if (is_empty(buckets)) continue;
-            const std::string rollup = encode_rollup(buckets);
-            (*file)->save_rollup.bind(1, key.first).bind(2, key.second).bind(3, day).bind_blob(4, rollup);
-            if (auto done = (*file)->save_rollup.run(); !done) return done;
-        }
-        return {};
+        return (*file)->rollups.replace(device, long_step_ms, day, rollups);
     });
     if (!written) return pass(written, history_path(options_.folder, month));
     if (whole && !read->ids.empty()) chunks_[month] += 1 - static_cast<int64_t>(read->ids.size());
     for (const auto& [id, why] : read->damaged) tell_damaged_chunk(month, id, why);
+    return true;
+}
+
+// The rollups of a day that keeps its parts are damaged: they are made again from all of them, a step at a time.
+Result<void> SqliteStore::roll_again(int32_t month, int64_t day, int64_t device) {
+    auto file = history(month);
+    if (!file) return pass(file);
+    auto written = (*file)->db.transaction([&]() -> Result<void> {
+        (*file)->reopen_day.bind(1, device).bind(2, day);
+        if (auto done = (*file)->reopen_day.run(); !done) return done;
+        return (*file)->rollups.replace(device, long_step_ms, day, {});
+    });
+    if (!written) return pass(written, history_path(options_.folder, month));
     return {};
+}
+
+void SqliteStore::tell_damaged_rollup(int32_t month, int64_t day, const Error& why) {
+    const std::string path = history_path(options_.folder, month);
+    if (events_waiting_.size() < events_waiting_max)
+        events_waiting_.push_back("store: rollups of " + path + " were damaged (" + why.text + ") and are made again from the readings");
+    log::error("store.rollup_damaged", {{"file", path}, {"day", day}, {"error", why.text}});
 }
 
 void SqliteStore::tell_damaged_chunk(int32_t month, int64_t id, const std::string& why) {
     const std::string path = history_path(options_.folder, month);
-    if (events_waiting_.size() < 100)
+    if (events_waiting_.size() < events_waiting_max)
         events_waiting_.push_back("store: chunk " + std::to_string(id) + " of " + path + " is damaged (" + why +
                                   ") and left out; restore the file from a backup");
     log::error("store.chunk_damaged", {{"file", path}, {"chunk", id}, {"error", why}});
@@ -307,10 +347,14 @@ Result<bool> SqliteStore::retire_days(HistoryFile& file, bool& of_rollups) {
     }
     days->reset();
     if (found.empty()) return false;
-    Statement names, save, device_name, series_name;
+    Statement names, device_name, series_name;
+    auto table = RollupTable::prepare(into->db);
+    if (!table) {
+        of_rollups = true;
+        return pass(table);
+    }
     auto prepared =
-        prepare_all(into->db, {{&save, "INSERT OR REPLACE INTO rollup(series, step, day, bytes) VALUES(?, ?, ?, ?)"},
-                               {&device_name, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
+        prepare_all(into->db, {{&device_name, "INSERT OR IGNORE INTO device(id, node, name) VALUES(?, ?, ?)"},
                                {&series_name, "INSERT OR IGNORE INTO series(id, device, quantity, unit, kind) VALUES(?, ?, ?, ?, ?)"}});
     of_rollups = !prepared;
     if (prepared)
@@ -331,21 +375,24 @@ Result<bool> SqliteStore::retire_days(HistoryFile& file, bool& of_rollups) {
             for (const auto& [id, why] : read->damaged) tell_damaged_chunk(file.month, id, why);
             readings += read->readings;
             retired = {device, day};
-            for (const auto& [key, buckets] : read->rollups) {
+            for (auto& [step, rollups] : read->rollups) {
+                auto kept = table->load(device, step, day);
+                if (!kept) return pass(kept);
+                for (const Error& why : kept->damaged) log::error("store.rollup_damaged", {{"day", day}, {"error", why.text}});
+                rollups.merge(kept->series);
+                if (auto saved = table->replace(device, step, day, rollups); !saved) return saved;
+            }
+            for (const auto& [series, buckets] : read->rollups[long_step_ms]) {
                 if (is_empty(buckets)) continue;
-                const std::string bytes = encode_rollup(buckets);
-                save.bind(1, key.first).bind(2, key.second).bind(3, day).bind_blob(4, bytes);
-                if (auto saved = save.run(); !saved) return saved;
-                if (key.second != long_step_ms) continue;  // named once
                 Resetting guard(names);
-                names.bind(1, key.first);
+                names.bind(1, series);
                 auto row = names.step();
                 of_rollups = row.has_value();
                 if (!row) return pass(row);
                 if (!*row) continue;
                 device_name.bind(1, names.integer(0)).bind(2, names.blob(1)).bind(3, names.blob(2));
                 if (auto saved = device_name.run(); !saved) return saved;
-                series_name.bind(1, key.first)
+                series_name.bind(1, series)
                     .bind(2, names.integer(0))
                     .bind(3, names.blob(3))
                     .bind(4, names.blob(4))
@@ -376,10 +423,7 @@ Result<bool> SqliteStore::checkpoint_step(WallTime now) {
     auto sizes = stats();
     if (!sizes) return pass(sizes);
     if (sizes->wal_bytes < checkpoint_wal_bytes) return false;
-    auto done = fleet_.execute("PRAGMA busy_timeout=50; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout=5000;");
-    if (!done && done.error().code != Code::Unavailable) return pass(done, "checkpoint");
-    if (auto restored = fleet_.execute("PRAGMA busy_timeout=5000"); !restored) return pass(restored, "checkpoint");
-    return false;
+    return shorten_log(fleet_);
 }
 
 }  // namespace basmalin::coordinator

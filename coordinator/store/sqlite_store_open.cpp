@@ -47,13 +47,9 @@ int64_t size_of(const std::string& path) {
 }
 
 Result<void> make_schema(Database& fleet, const std::string& path) {
-    auto version = fleet.integer("PRAGMA user_version");
-    if (!version) return pass(version, path);
-    if (*version == schema_version) return {};
-    if (*version != 0)
-        return fail(Code::Conflict,
-                    path + ": its format is version " + std::to_string(*version) + ", this program knows " + std::to_string(schema_version),
-                    "install the newer basmalin-coordinator again");
+    auto empty = is_empty_of(schema_version, fleet, path);
+    if (!empty) return pass(empty);
+    if (!*empty) return {};
     return fleet.transaction([&]() -> Result<void> {
         if (auto made = fleet.execute(std::string(fleet_schema)); !made) return made;
         uint64_t epoch = 0;
@@ -72,9 +68,12 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const StoreOptions& optio
     const std::string path = options.folder + "/fleet.db";
     DatabaseOptions how;
     how.cache_bytes = 32 << 20;
-    how.wal_checkpoint_pages = 4000;
+    how.wal_checkpoint_pages = 8000;
     how.journal_size_limit_bytes = 64 << 20;
+    how.page_size_bytes = 2048;  // a commit writes whole pages, and most batches are shorter than half a page
+    how.gives_back_pages = true;
     const auto corrupt = [&](Error error) {
+        if (error.code == Code::Invalid) error.code = Code::Corrupt;  // statements that are right elsewhere do not fit this file
         if (error.code == Code::Corrupt) error.hint = remedy;
         return std::unexpected(std::move(error));
     };
@@ -82,11 +81,9 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const StoreOptions& optio
     auto fleet = Database::open(path, how);
     if (!fleet) return corrupt(std::move(fleet.error()));
     store->fleet_ = std::move(*fleet);
-    if (bytes > check_bytes_max) log::info("store.check_skipped", {{"file", path}, {"bytes", bytes}});
-    if (bytes > 0 && bytes <= check_bytes_max) {
-        if (auto checked = store->fleet_.check(false); !checked) return corrupt(std::move(checked.error()).context(path));
-    }
+    if (auto checked = store->check_fleet(path, bytes); !checked) return corrupt(std::move(checked.error()).context(path));
     if (auto made = make_schema(store->fleet_, path); !made) return corrupt(std::move(made.error()));
+    if (auto sound = store->fleet_.expect_schema(fleet_schema); !sound) return corrupt(std::move(sound.error()).context(path));
     if (auto made = store->make_event_table(); !made) return corrupt(std::move(made.error()).context(path));
     if (auto prepared = store->prepare(); !prepared) return corrupt(std::move(prepared.error()).context(path));
     store->check_history();
@@ -96,6 +93,26 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const StoreOptions& optio
     return store;
 }
 
+// S8
+Result<void> SqliteStore::check_fleet(const std::string& path, int64_t bytes) {
+    if (bytes == 0) return {};
+    if (bytes > check_bytes_max) {
+        log::info("store.check_skipped", {{"file", path}, {"bytes", bytes}});
+        return {};
+    }
+    if (auto sound = fleet_.check(false); !sound) return sound;
+    if (auto whole = fleet_.check(true); !whole) return mend_fleet_indexes(whole.error());
+    return {};
+}
+
+Result<void> SqliteStore::mend_fleet_indexes(const Error& why) {
+    const std::string path = options_.folder + "/fleet.db";
+    log::error("store.index_damaged", {{"file", path}, {"error", why.text}});
+    if (auto mended = fleet_.execute("REINDEX"); !mended) return pass(mended, "make the indexes again");
+    events_waiting_.push_back("store: " + path + " is damaged (" + why.text + "); its indexes are made again");
+    return {};
+}
+
 Result<void> SqliteStore::prepare() {
     auto epoch = fleet_.integer("SELECT value FROM meta WHERE key = 'epoch'");
     if (!epoch) return pass(epoch, "epoch");
@@ -103,6 +120,7 @@ Result<void> SqliteStore::prepare() {
     auto loader = StreamLoader::prepare(fleet_);
     if (!loader) return pass(loader);
     loader_ = std::move(*loader);
+    if (auto prepared = prepare_series(); !prepared) return prepared;
     return prepare_all(
         fleet_,
         {{&sql_.insert_hot,
@@ -115,10 +133,19 @@ Result<void> SqliteStore::prepare() {
          {&sql_.delete_boot, "DELETE FROM boot WHERE stream = ? AND boot_no = ?"},
          {&sql_.insert_layout, "INSERT OR REPLACE INTO layout(stream, id, device, name, columns, series) VALUES(?, ?, ?, ?, ?, ?)"},
          {&sql_.count_streams, "SELECT count(*) FROM stream WHERE node = ?"},
+         {&sql_.streams_at_rest,
+          "SELECT id, (SELECT max(iif(upper_ms < 4503599627370496, upper_ms, 0) + last_mono_ms) FROM boot WHERE stream = stream.id) heard "
+          "FROM stream WHERE node = ? AND NOT EXISTS(SELECT 1 FROM hot WHERE hot.stream = stream.id) "
+          "ORDER BY length(ranges) > 0, heard, id"},
+         {&sql_.layouts_of_node,
+          "SELECT count(*), ifnull(sum(length(name) + length(columns) + length(series)), 0) FROM stream "
+          "JOIN layout ON layout.stream = stream.id WHERE stream.node = ?"},
+         {&sql_.layouts_of_stream,
+          "SELECT count(*), ifnull(sum(length(name) + length(columns) + length(series)), 0) FROM layout WHERE stream = ?"},
          {&sql_.find_device, "SELECT id FROM device WHERE node = ? AND name = ?"},
          {&sql_.insert_device, "INSERT INTO device(node, name) VALUES(?, ?)"},
          {&sql_.find_series, "SELECT id FROM series WHERE device = ? AND quantity = ? AND unit = ? AND kind = ?"},
-         {&sql_.insert_series, "INSERT INTO series(device, quantity, unit, kind) VALUES(?, ?, ?, ?)"},
+         {&sql_.any_series, "SELECT 1 FROM series WHERE device = ? LIMIT 1"},
          {&sql_.count_devices, "SELECT count(*) FROM device WHERE node = ?"},
          {&sql_.count_series, "SELECT count(*) FROM device JOIN series ON series.device = device.id WHERE device.node = ?"},
          {&sql_.insert_gap,
@@ -132,6 +159,7 @@ Result<void> SqliteStore::prepare() {
          {&sql_.pending_after,
           "SELECT id, seq, received_ms, bytes FROM hot WHERE stream = ? AND pending = 1 AND id > ? ORDER BY id LIMIT ?"},
          {&sql_.settle_hot, "UPDATE hot SET pending = 0, first_ms = ?, last_ms = ?, boot_no = ? WHERE id = ?"},
+         {&sql_.unsettle_hot, "UPDATE hot SET pending = 1 WHERE id = ?"},
          {&sql_.delete_hot, "DELETE FROM hot WHERE id = ?"},
          {&sql_.next_stream, "SELECT min(stream) FROM hot WHERE stream >= ?"},
          {&sql_.next_boot, "SELECT min(boot_no) FROM hot WHERE stream = ? AND boot_no > ?"},

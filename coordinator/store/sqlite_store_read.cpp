@@ -23,6 +23,11 @@ Result<ReadingQuery> checked(const ReadingQuery& query) {
     return bounded;
 }
 
+void bind_list(Statement& list, const std::string& node, size_t limit, int64_t before) {
+    if (!node.empty()) list.bind(1, std::string_view(node));
+    list.bind(2, before > 0 ? before : INT64_MAX).bind(3, static_cast<int64_t>(std::min(limit, list_max)));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<StoreReader>> open_sqlite_reader(const StoreOptions& options) {
@@ -37,13 +42,17 @@ Result<std::unique_ptr<StoreReader>> open_sqlite_reader(const StoreOptions& opti
     if (!hot) return pass(hot, "open a reader");
     reader->hot_ = std::move(*hot);
     auto prepared = prepare_all(
-        reader->fleet_, {{&reader->gaps_,
-                          "SELECT stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms FROM gap "
-                          "WHERE node = ? ORDER BY id DESC LIMIT ?"},
-                         {&reader->dead_letters_, "SELECT id, node, received_ms, reason, size FROM dead_letter ORDER BY id DESC LIMIT ?"},
-                         {&reader->events_, "SELECT id, node, received_ms, time, text FROM event ORDER BY id DESC LIMIT ?2"},
-                         {&reader->events_of_node_,
-                          "SELECT id, node, received_ms, time, text FROM event WHERE node = ?1 ORDER BY id DESC LIMIT ?2"}});
+        reader->fleet_,
+        {{&reader->gaps_,
+          "SELECT id, node, stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms FROM gap "
+          "WHERE id < ?2 ORDER BY id DESC LIMIT ?3"},
+         {&reader->gaps_of_node_,
+          "SELECT id, node, stream, first_seq, last_seq, readings, exact, from_ms, to_ms, reason, received_ms FROM gap "
+          "WHERE node = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"},
+         {&reader->dead_letters_, "SELECT id, node, received_ms, reason, size FROM dead_letter WHERE id < ?2 ORDER BY id DESC LIMIT ?3"},
+         {&reader->events_, "SELECT id, node, received_ms, time, text FROM event WHERE id < ?2 ORDER BY id DESC LIMIT ?3"},
+         {&reader->events_of_node_,
+          "SELECT id, node, received_ms, time, text FROM event WHERE node = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"}});
     if (!prepared) return pass(prepared, "open a reader");
     return std::unique_ptr<StoreReader>(std::move(reader));
 }
@@ -79,34 +88,46 @@ Result<StoreReader::Page> SqliteReader::readings(const ReadingQuery& asked, size
             return fail(Code::Invalid, "cursor: outside of the time asked for", "start again without a cursor");
         start = *parsed;
     }
+    Page page;
+    const MonoTime now = SystemClock().mono();
+    if (const HeldDay* held = held_.find(query->answer, start.time_ms, now)) {
+        if (auto next = merge_points(held->columns, start, limit, page.points)) {
+            page.next = to_text(*next);
+            return page;
+        }
+        start = {held->to_ms, 0, 0};
+    }
+    held_.drop(query->answer);
+    if (start.time_ms >= query->to.ms) return page;
     if (auto begun = begin(); !begun) return pass(begun, "read");
-    auto page = read_page(*query, start, limit);
+    auto read = read_page(*query, start, limit, page);
     end();
-    if (!page) return pass(page, "read");
+    if (!read) return pass(read, "read");
     return page;
 }
 
-Result<StoreReader::Page> SqliteReader::read_page(const ReadingQuery& query, PointCursor start, size_t limit) {
+Result<void> SqliteReader::read_page(const ReadingQuery& query, PointCursor start, size_t limit, Page& page) {
     const Deadline deadline(patience);
-    Page page;
     auto wanted = hot_.wanted(query.series);
     if (!wanted) return pass(wanted);
-    if (wanted->empty()) return page;
+    if (wanted->empty()) return {};
     if (auto selected = hot_.select(*wanted, start.time_ms, query.to.ms, deadline); !selected) return pass(selected);
     int64_t from = start.time_ms;
     for (;;) {
         auto day = next_day(*wanted, from, query.to.ms);
         if (!day) return pass(day);
-        if (!*day) return page;
+        if (!*day) return {};
         const int64_t begin_ms = std::max(from, **day * day_ms);
         const int64_t end_ms = std::min(query.to.ms, (**day + 1) * day_ms);
         PointColumns columns;
         if (auto read = read_day(*wanted, **day, begin_ms, end_ms, columns, deadline); !read) return pass(read);
+        for (auto& [key, column] : columns) sort_by_time(column);
         if (auto next = merge_points(columns, start, limit, page.points)) {
             page.next = to_text(*next);
-            return page;
+            held_.hold({query.answer, begin_ms, end_ms, std::move(columns), 0, {}}, SystemClock().mono());
+            return {};
         }
-        if (end_ms >= query.to.ms) return page;
+        if (end_ms >= query.to.ms) return {};
         from = end_ms;
     }
 }
@@ -127,33 +148,35 @@ Result<void> SqliteReader::read_day(const std::vector<WantedSeries>& wanted, int
     return hot_.read(from_ms, to_ms, [&](const HotRef& batch) { return moved(batch, day); }, columns, deadline);
 }
 
-Result<std::vector<GapRecord>> SqliteReader::gaps(const std::string& node, size_t limit) {
+Result<std::vector<GapRecord>> SqliteReader::gaps(const std::string& node, size_t limit, int64_t before) {
     std::vector<GapRecord> found;
-    Resetting guard(gaps_);
-    gaps_.bind(1, std::string_view(node)).bind(2, static_cast<int64_t>(std::min(limit, list_max)));
+    Statement& list = node.empty() ? gaps_ : gaps_of_node_;
+    Resetting guard(list);
+    bind_list(list, node, limit, before);
     for (;;) {
-        auto row = gaps_.step();
+        auto row = list.step();
         if (!row) return pass(row, "read gaps");
         if (!*row) return found;
         GapRecord record;
-        record.node = node;
-        record.gap.stream = from_row(gaps_.integer(0));
-        record.gap.first_seq = from_row(gaps_.integer(1));
-        record.gap.last_seq = from_row(gaps_.integer(2));
-        record.gap.readings = from_row(gaps_.integer(3));
-        record.gap.exact = gaps_.integer(4) != 0;
-        record.gap.from = WallTime{gaps_.integer(5)};
-        record.gap.to = WallTime{gaps_.integer(6)};
-        record.gap.reason = static_cast<GapReason>(gaps_.integer(7));
-        record.received = WallTime{gaps_.integer(8)};
+        record.id = list.integer(0);
+        record.node = list.text(1);
+        record.gap.stream = from_row(list.integer(2));
+        record.gap.first_seq = from_row(list.integer(3));
+        record.gap.last_seq = from_row(list.integer(4));
+        record.gap.readings = from_row(list.integer(5));
+        record.gap.exact = list.integer(6) != 0;
+        record.gap.from = WallTime{list.integer(7)};
+        record.gap.to = WallTime{list.integer(8)};
+        record.gap.reason = static_cast<GapReason>(list.integer(9));
+        record.received = WallTime{list.integer(10)};
         found.push_back(std::move(record));
     }
 }
 
-Result<std::vector<StoreReader::DeadLetter>> SqliteReader::dead_letters(size_t limit) {
+Result<std::vector<StoreReader::DeadLetter>> SqliteReader::dead_letters(size_t limit, int64_t before) {
     std::vector<DeadLetter> found;
     Resetting guard(dead_letters_);
-    dead_letters_.bind(1, static_cast<int64_t>(std::min(limit, list_max)));
+    bind_list(dead_letters_, {}, limit, before);
     for (;;) {
         auto row = dead_letters_.step();
         if (!row) return pass(row, "read dead letters");
@@ -163,12 +186,11 @@ Result<std::vector<StoreReader::DeadLetter>> SqliteReader::dead_letters(size_t l
     }
 }
 
-Result<std::vector<StoreReader::Event>> SqliteReader::events(const std::string& node, size_t limit) {
+Result<std::vector<StoreReader::Event>> SqliteReader::events(const std::string& node, size_t limit, int64_t before) {
     std::vector<Event> found;
     Statement& list = node.empty() ? events_ : events_of_node_;
     Resetting guard(list);
-    if (!node.empty()) list.bind(1, std::string_view(node));
-    list.bind(2, static_cast<int64_t>(std::min(limit, list_max)));
+    bind_list(list, node, limit, before);
     for (;;) {
         auto row = list.step();
         if (!row) return pass(row, "read events");

@@ -20,14 +20,16 @@ Result<std::vector<SeqRange>> decode_ranges(std::string_view bytes) {
     std::vector<SeqRange> ranges;
     Reader in(bytes);
     uint64_t at = 0;
+    bool ascending = true;
     while (in.ok() && !in.at_end()) {
         SeqRange range;
         range.first = at + in.varint();
         range.last = range.first + in.varint();
+        ascending = ascending && range.first > at && range.last >= range.first;
         at = range.last;
         ranges.push_back(range);
     }
-    if (!in.ok()) return fail(Code::Corrupt, "the ranges of a stream are damaged");
+    if (!in.ok() || !ascending) return fail(Code::Corrupt, "the ranges of a stream are damaged");
     return ranges;
 }
 
@@ -105,6 +107,7 @@ Result<StreamLoader> StreamLoader::prepare(Database& fleet) {
         return pass(r);
     if (auto r = prepare(loader.layouts_, "SELECT id, device, name, columns, series FROM layout WHERE stream = ?"); !r) return pass(r);
     if (auto r = prepare(loader.pending_, "SELECT count(*) FROM hot WHERE stream = ? AND pending = 1"); !r) return pass(r);
+    if (auto r = prepare(loader.hot_seqs_, "SELECT seq FROM hot WHERE stream = ?"); !r) return pass(r);
     return loader;
 }
 
@@ -118,8 +121,11 @@ Result<StreamState> StreamLoader::load(uint64_t stream) {
         if (!*row) return fail(Code::NotFound, "stream " + to_hex(stream) + " is not known");
         state.node = stream_.text(0);
         auto ranges = decode_ranges(stream_.blob(2));
-        if (!ranges) return pass(ranges, "stream " + to_hex(stream));
-        state.marks.restore(from_row(stream_.integer(1)), std::move(*ranges));
+        state.marks.restore(from_row(stream_.integer(1)), ranges ? std::move(*ranges) : std::vector<SeqRange>{});
+        if (!ranges) state.damage = ranges.error().text;
+    }
+    if (!state.damage.empty()) {
+        if (auto loaded = load_hot_marks(stream, state); !loaded) return pass(loaded, "load marks");
     }
     if (auto loaded = load_boots(stream, state); !loaded) return pass(loaded, "load boots");
     if (auto loaded = load_layouts(stream, state); !loaded) return pass(loaded, "load layouts");
@@ -148,6 +154,18 @@ Result<void> StreamLoader::load_boots(uint64_t stream, StreamState& state) {
     }
 }
 
+// What is hot came, so that it is not taken twice. Of what moved on, history knows.
+Result<void> StreamLoader::load_hot_marks(uint64_t stream, StreamState& state) {
+    Resetting guard(hot_seqs_);
+    hot_seqs_.bind(1, to_row(stream));
+    for (;;) {
+        auto row = hot_seqs_.step();
+        if (!row) return pass(row);
+        if (!*row) return {};
+        state.marks.insert(from_row(hot_seqs_.integer(0)));
+    }
+}
+
 Result<void> StreamLoader::load_layouts(uint64_t stream, StreamState& state) {
     Resetting guard(layouts_);
     layouts_.bind(1, to_row(stream));
@@ -160,12 +178,13 @@ Result<void> StreamLoader::load_layouts(uint64_t stream, StreamState& state) {
         known.device = layouts_.integer(1);
         known.layout.device = layouts_.text(2);
         auto columns = decode_columns(layouts_.blob(3));
-        if (!columns) return pass(columns);
-        known.layout.columns = std::move(*columns);
         auto series = decode_ids(layouts_.blob(4));
-        if (!series) return pass(series);
+        if (!columns || !series || series->size() != columns->size()) {
+            state.damage = "its layout " + std::to_string(known.layout.id);
+            continue;
+        }
+        known.layout.columns = std::move(*columns);
         known.series = std::move(*series);
-        if (known.series.size() != known.layout.columns.size()) return fail(Code::Corrupt, "a layout has more columns than series");
         state.layouts[known.layout.id] = std::move(known);
     }
 }

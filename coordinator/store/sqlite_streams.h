@@ -28,6 +28,7 @@ struct StreamState {
     BootClock clock;
     std::unordered_map<uint32_t, KnownLayout> layouts;
     int64_t pending = 0;  // hot batches whose layouts are not known yet
+    std::string damage;   // what of its rows could not be read and is left out; empty: nothing
 
     // The writer's bookkeeping.
     bool changed = false;              // marks differ from the row
@@ -36,6 +37,7 @@ struct StreamState {
     bool budget_told = false;          // an event said that its series budget is used up
     int64_t asked_ms = 0;              // when definitions were last asked for
     uint64_t used = 0;                 // of the commit that used it last
+    uint64_t touched = 0;              // of the commit that has it among its touched ones
 
     const Layout* layout(uint32_t id) const {
         const auto at = layouts.find(id);
@@ -73,16 +75,18 @@ Result<Value> decode_value(std::string_view bytes);
 class StreamLoader {
   public:
     static Result<StreamLoader> prepare(Database& fleet);
-    // NotFound when there is no such stream.
+    // NotFound when there is no such stream. What is damaged of it is left out, and `damage` says so.
     Result<StreamState> load(uint64_t stream);
 
   private:
     Result<void> load_boots(uint64_t stream, StreamState& state);
     Result<void> load_layouts(uint64_t stream, StreamState& state);
+    Result<void> load_hot_marks(uint64_t stream, StreamState& state);
     Statement stream_;
     Statement boots_;
     Statement layouts_;
     Statement pending_;
+    Statement hot_seqs_;
 };
 
 }  // namespace basmalin::coordinator

@@ -73,6 +73,7 @@ struct Latest {
 };
 
 struct GapRecord {
+    int64_t id = 0;
     std::string node;
     Gap gap;
     WallTime received;
@@ -156,6 +157,9 @@ struct ReadingQuery {
     std::vector<SeriesId> series;  // 64 at most
     WallTime from;                 // inclusive
     WallTime to;                   // exclusive
+    // Of readings(): not 0 and the same in every page of one answer. What was decoded for a page then serves the pages that follow,
+    // as it was: what comes meanwhile for the same day may be missing from them.
+    uint64_t answer = 0;
 };
 
 // min/max/mean/count of the numbers (booleans count as 0 and 1) of one series in [start, start + step).
@@ -183,8 +187,8 @@ class StoreReader {
     // NaN and infinities. Ordered by series, then start.
     static constexpr int64_t buckets_max = 200'000;
     virtual Result<std::vector<Bucket>> buckets(const ReadingQuery& query, Duration step) = 0;
-    // The newest first.
-    virtual Result<std::vector<GapRecord>> gaps(const std::string& node, size_t limit) = 0;
+    // Lists: the newest first; of one node, or of all when `node` is empty; those before the row `before`, from the newest when 0.
+    virtual Result<std::vector<GapRecord>> gaps(const std::string& node, size_t limit, int64_t before) = 0;
     struct DeadLetter {
         int64_t id = 0;
         std::string node;
@@ -192,7 +196,7 @@ class StoreReader {
         std::string reason;
         size_t bytes = 0;
     };
-    virtual Result<std::vector<DeadLetter>> dead_letters(size_t limit) = 0;
+    virtual Result<std::vector<DeadLetter>> dead_letters(size_t limit, int64_t before) = 0;
     struct Event {
         int64_t id = 0;
         std::string node;
@@ -200,8 +204,7 @@ class StoreReader {
         std::string time;  // the node's own word
         std::string text;
     };
-    // Of one node, or of all when `node` is empty; the newest first.
-    virtual Result<std::vector<Event>> events(const std::string& node, size_t limit) = 0;
+    virtual Result<std::vector<Event>> events(const std::string& node, size_t limit, int64_t before) = 0;
 };
 
 // The SQLite engine: fleet.db and history-YYYY-MM.db in options.folder (made if missing).

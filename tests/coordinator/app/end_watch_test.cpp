@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 
 namespace basmalin::coordinator {
@@ -17,43 +18,32 @@ namespace {
     for (;;) never.wait(lock);
 }
 
+// The process that does this with a watch of 50 ms, and is stuck then, ends with `status`.
+void expect_end(int status, void (*before)(EndWatch&), bool owner_goes = false) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(
+        {
+            auto watch = std::make_unique<EndWatch>();
+            watch->start(milliseconds(50));
+            before(*watch);
+            if (owner_goes) watch.reset();
+            be_stuck();
+        },
+        ::testing::ExitedWithCode(status), "");
+}
+
 }  // namespace
 
 TEST(EndWatch, R1_AProcessThatIsStuckWithUnsavedWorkEndsWithOne) {
-    GTEST_FLAG_SET(death_test_style, "threadsafe");
-    EXPECT_EXIT(
-        {
-            EndWatch watch;
-            watch.start(milliseconds(50));
-            be_stuck();
-        },
-        ::testing::ExitedWithCode(1), "");
+    expect_end(1, [](EndWatch&) {});
 }
 
 TEST(EndWatch, R1_AProcessThatIsStuckWhenAllIsDurableEndsWithZero) {
-    GTEST_FLAG_SET(death_test_style, "threadsafe");
-    EXPECT_EXIT(
-        {
-            EndWatch watch;
-            watch.start(milliseconds(50));
-            watch.all_durable();
-            be_stuck();
-        },
-        ::testing::ExitedWithCode(0), "");
+    expect_end(0, [](EndWatch& watch) { watch.all_durable(); });
 }
 
 TEST(EndWatch, R1_HoldsAfterItsOwnerIsGone) {
-    GTEST_FLAG_SET(death_test_style, "threadsafe");
-    EXPECT_EXIT(
-        {
-            {
-                EndWatch watch;
-                watch.start(milliseconds(50));
-                watch.all_durable();
-            }
-            be_stuck();
-        },
-        ::testing::ExitedWithCode(0), "");
+    expect_end(0, [](EndWatch& watch) { watch.all_durable(); }, true);
 }
 
 }  // namespace basmalin::coordinator

@@ -236,6 +236,8 @@ TEST(Api, WhatIsWrongWithAQuestionIsSaid) {
                                                                    {"/api/readings?series=1&limit=0", 400, "limit"},
                                                                    {"/api/readings?series=1&limt=5", 400, "limt"},
                                                                    {"/api/gaps?node=nobody", 404, "nobody"},
+                                                                   {"/api/gaps?after=x", 400, "after"},
+                                                                   {"/api/dead-letters?after=0", 400, "after"},
                                                                    {"/api/gardens/nowhere", 404, "nowhere"},
                                                                    {"/api/nodes/nobody", 404, "nobody"},
                                                                    {"/api/nodes/greenhouse-pi?x=1", 400, "x"}};
@@ -308,6 +310,28 @@ TEST(Api, LossesAreListed) {
     EXPECT_EQ(keys(api.json("/api/gaps?node=greenhouse-pi&limit=1"), "reason"), (Texts{"damaged"}));
     EXPECT_EQ(keys(api.json("/api/gaps?node=field-pi"), "reason"), Texts{});
     EXPECT_EQ(keys(api.json("/api/dead-letters?limit=1"), "id"), (Texts{"2"}));
+}
+
+TEST(Api, ListsOfTheStoreAreReadPageByPage) {
+    FilledFleet filled;
+    RunningApi api(filled);
+    const auto page_by_page = [&](const std::string& path, const char* member) {
+        Texts all;
+        std::string after;
+        for (int pages = 0; pages < 10; ++pages) {
+            const Json page = api.json(path + (path.find('?') == std::string::npos ? "?limit=1" : "&limit=1") + after);
+            for (const std::string& key : keys(page, member)) all.push_back(key);
+            if (page["next"].is_null()) return all;
+            after = "&after=" + page["next"].as_string();
+        }
+        ADD_FAILURE() << path << " has no last page";
+        return all;
+    };
+    EXPECT_EQ(page_by_page("/api/gaps", "reason"), (Texts{"damaged", "evicted"}));
+    EXPECT_EQ(page_by_page("/api/gaps?node=greenhouse-pi", "reason"), (Texts{"damaged", "evicted"}));
+    EXPECT_EQ(page_by_page("/api/dead-letters", "id"), keys(api.json("/api/dead-letters"), "id"));
+    EXPECT_EQ(page_by_page("/api/events", "id"), (Texts{"9", "8"}));
+    EXPECT_TRUE(api.json("/api/events?limit=2")["next"].is_null()) << "a full page that is the last one says so";
 }
 
 TEST(Api, WhatNodesToldIsListed) {

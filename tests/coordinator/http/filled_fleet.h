@@ -21,7 +21,7 @@ struct MemoryStore {
     std::vector<GapRecord> gaps;
     std::vector<StoreReader::DeadLetter> dead_letters;
     std::vector<StoreReader::Event> events;
-    int fail_at_call = -1;             // the call (from 0) of readings() or buckets() that fails
+    int fail_at_call = -1;  // the call (from 0) of readings() or buckets() that fails
     int calls = 0;
 };
 
@@ -62,28 +62,25 @@ class MemoryReader final : public StoreReader {
         return out;
     }
 
-    Result<std::vector<GapRecord>> gaps(const std::string& node, size_t limit) override {
-        std::vector<GapRecord> found;
-        for (const GapRecord& gap : store_.gaps) {
-            if (gap.node == node && found.size() < limit) found.push_back(gap);
-        }
-        return found;
+    Result<std::vector<GapRecord>> gaps(const std::string& node, size_t limit, int64_t before) override {
+        return page_of(store_.gaps, node, limit, before);
     }
-
-    Result<std::vector<DeadLetter>> dead_letters(size_t limit) override {
-        return std::vector<DeadLetter>(store_.dead_letters.begin(),
-                                       store_.dead_letters.begin() + static_cast<long>(std::min(limit, store_.dead_letters.size())));
+    Result<std::vector<DeadLetter>> dead_letters(size_t limit, int64_t before) override {
+        return page_of(store_.dead_letters, {}, limit, before);
     }
-
-    Result<std::vector<Event>> events(const std::string& node, size_t limit) override {
-        std::vector<Event> found;
-        for (const Event& event : store_.events) {
-            if ((node.empty() || event.node == node) && found.size() < limit) found.push_back(event);
-        }
-        return found;
+    Result<std::vector<Event>> events(const std::string& node, size_t limit, int64_t before) override {
+        return page_of(store_.events, node, limit, before);
     }
 
   private:
+    template <class Row>
+    static std::vector<Row> page_of(const std::vector<Row>& rows, const std::string& node, size_t limit, int64_t before) {
+        std::vector<Row> found;
+        for (const Row& row : rows) {
+            if ((node.empty() || row.node == node) && (before == 0 || row.id < before) && found.size() < limit) found.push_back(row);
+        }
+        return found;
+    }
     static bool fits(const ReadingQuery& query, const ReadingPoint& point) {
         return std::find(query.series.begin(), query.series.end(), point.series) != query.series.end() && point.time >= query.from &&
                point.time < query.to;
@@ -141,8 +138,9 @@ struct FilledFleet {
         NodeHealth node;
         node.time = fleet_now - seconds(30);
         node.time_trusted = true;
-        node.values = {{"cpu_ratio", 0.125}, {"memory_available_bytes", 612368384}, {"temperature_celsius", 51.5},
-                       {"buffer_readings", 12}, {"disk_free_bytes", 8e9}, {"uptime_seconds", 3600}};
+        node.values = {{"cpu_ratio", 0.125},          {"memory_available_bytes", 612368384},
+                       {"temperature_celsius", 51.5}, {"buffer_readings", 12},
+                       {"disk_free_bytes", 8e9},      {"uptime_seconds", 3600}};
         node.flags = {{"clock_synced", true}, {"under_voltage_now", false}};
         node.texts = {{"hostname", "greenhouse-pi"}};
         node.services = {{"mosquitto.service", "active", 0}};
@@ -192,7 +190,7 @@ struct FilledFleet {
                           .reason = GapReason::Evicted};
         const Gap damaged{
             .stream = 0x0123456789abcdef, .first_seq = 30, .last_seq = 30, .readings = 1, .exact = false, .reason = GapReason::Damaged};
-        store.gaps = {{"greenhouse-pi", damaged, fleet_now - hours(1)}, {"greenhouse-pi", evicted, fleet_now - hours(2)}};
+        store.gaps = {{2, "greenhouse-pi", damaged, fleet_now - hours(1)}, {1, "greenhouse-pi", evicted, fleet_now - hours(2)}};
         CommitResult result;
         result.gaps = store.gaps;
         fleet.on_commit(result, {}, fleet_now - seconds(9));

@@ -1,5 +1,9 @@
 // The ingest with a real broker in between: Paho on our side, libmosquitto on the gateways'.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <chrono>
@@ -100,6 +104,26 @@ TEST(IngestWithABroker, AcksWhatAGatewayPublishesAndWelcomesIt) {
     g1.up(1, 5);
     ASSERT_TRUE(centre.until([&] { return g1.mark == 5 && g1.welcomes == 1; }));
     EXPECT_EQ(centre.store->marks("g1", {1}).at(0).mark, 5U);
+}
+
+TEST(IngestWithABroker, SendsSmallMessagesToTheBrokerAtOnce) {
+    TestBroker broker;
+    broker.start();
+    Centre centre(plain(broker));
+    ASSERT_TRUE(centre.connected());
+    size_t connections = 0;
+    for (int descriptor = 0; descriptor < 1024; ++descriptor) {
+        sockaddr_in peer{};
+        socklen_t length = sizeof peer;
+        if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &length) != 0) continue;
+        if (peer.sin_family != AF_INET || ntohs(peer.sin_port) != broker.port()) continue;
+        int at_once = 0;
+        length = sizeof at_once;
+        ASSERT_EQ(::getsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &at_once, &length), 0);
+        EXPECT_NE(at_once, 0);
+        ++connections;
+    }
+    EXPECT_EQ(connections, 1U);
 }
 
 TEST(IngestWithABroker, ComesBackAndSubscribesAgainAfterTheBrokerDied) {

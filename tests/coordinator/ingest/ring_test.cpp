@@ -49,6 +49,8 @@ TEST(Ring, R2ANodeThatFloodsLeavesRoomForOthers) {
     for (int i = 0; i < 1000; ++i) taken += ring.push(message("flood")) == Ring::Push::Taken;
     EXPECT_EQ(taken, 10U);
     EXPECT_EQ(ring.push(message("flood")), Ring::Push::NodeFull);
+    EXPECT_EQ(ring.take_crowded(), (std::map<std::string, uint64_t>{{"flood", 991}}));
+    EXPECT_TRUE(ring.take_crowded().empty()) << "told once";
     EXPECT_EQ(ring.push(message("quiet")), Ring::Push::Taken);
     ring.take(5, 1 << 20);
     EXPECT_EQ(ring.push(message("flood")), Ring::Push::Taken) << "its places are free again";

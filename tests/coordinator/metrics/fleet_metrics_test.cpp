@@ -102,6 +102,21 @@ TEST(FleetMetrics, R2_ABatchThatIsGivenUpIsAnOutcomeToo) {
     EXPECT_EQ(sum, 3);
 }
 
+TEST(FleetMetrics, WhatANodeDidWrongIsCountedAtItsName) {
+    FilledFleet filled;
+    FleetMetrics metrics(filled.registry, filled.fleet, filled.clock);
+    CommitResult result;
+    result.outcomes = {Outcome::Dead, Outcome::Stored, Outcome::Refused};
+    std::vector<IncomingBatch> batches(3);
+    for (IncomingBatch& batch : batches) batch.node = "evil";
+    metrics.on_commit(batches, result);
+    metrics.on_fault("evil", "flood", 7);
+    const auto samples = expose(filled.registry).samples;
+    EXPECT_EQ(samples.at("basmalin_node_faults_total{node=\"evil\",fault=\"dead\"}"), 1);
+    EXPECT_EQ(samples.at("basmalin_node_faults_total{node=\"evil\",fault=\"refused\"}"), 1);
+    EXPECT_EQ(samples.at("basmalin_node_faults_total{node=\"evil\",fault=\"flood\"}"), 7);
+}
+
 TEST(FleetMetrics, LagIsOfLiveBatchesSealedUnderASyncedClock) {
     FilledFleet filled;
     FleetMetrics metrics(filled.registry, filled.fleet, filled.clock);
@@ -125,7 +140,7 @@ TEST(FleetMetrics, GapsThatAreLossesAreCounted) {
     FleetMetrics metrics(filled.registry, filled.fleet, filled.clock);
     CommitResult result;
     result.gaps = filled.store.gaps;
-    result.gaps.push_back({"greenhouse-pi", {.readings = 1000, .reason = GapReason::Released}, fleet_now});
+    result.gaps.push_back({.node = "greenhouse-pi", .gap = {.readings = 1000, .reason = GapReason::Released}, .received = fleet_now});
     metrics.on_commit({}, result);
     EXPECT_EQ(expose(filled.registry).samples.at("basmalin_gap_readings_total"), 701);
 }

@@ -11,7 +11,6 @@
 #include "coordinator/store/calendar.h"
 #include "coordinator/store/integers.h"
 #include "coordinator/store/points.h"
-#include "coordinator/store/rollup.h"
 
 namespace basmalin::coordinator {
 namespace {
@@ -143,57 +142,6 @@ TEST(Chunk, AnyBytesBehindARightChecksumAreSurvived) {
     }
 }
 
-TEST(Rollup, IsWhatTheReadingsSay) {
-    for (uint64_t seed = 1; seed <= 200; ++seed) {
-        SCOPED_TRACE("seed " + std::to_string(seed));
-        std::mt19937_64 random(seed);
-        const int64_t day = 20'718;
-        std::vector<int64_t> times;
-        Numbers values;
-        for (uint64_t i = random() % 500; i > 0; --i) {
-            times.push_back(day * day_ms + static_cast<int64_t>(random() % static_cast<uint64_t>(day_ms)));
-            values.push_back(seed % 3 == 0 ? number_of(random) : static_cast<double>(random() % 1000) / 100);
-            if (std::abs(values.back()) > 1e200) values.back() = 1.0 / 3;
-        }
-        for (const int64_t step : {short_step_ms, long_step_ms}) {
-            DayBuckets buckets = empty_day(step);
-            roll(buckets, day, step, times, values);
-            const auto back = decode_rollup(encode_rollup(buckets), step);
-            ASSERT_TRUE(back) << back.error().text;
-            for (size_t i = 0; i < buckets.size(); ++i) {
-                ASSERT_EQ((*back)[i].count, buckets[i].count);
-                if (buckets[i].count == 0) continue;
-                ASSERT_EQ(std::bit_cast<uint64_t>((*back)[i].min), std::bit_cast<uint64_t>(buckets[i].min));
-                ASSERT_EQ(std::bit_cast<uint64_t>((*back)[i].max), std::bit_cast<uint64_t>(buckets[i].max));
-                ASSERT_NEAR((*back)[i].sum, buckets[i].sum, std::abs(buckets[i].sum) * 1e-12 + 1e-9);
-            }
-        }
-    }
-}
-
-TEST(Rollup, LeavesOutWhatIsNoNumber) {
-    DayBuckets buckets = empty_day(long_step_ms);
-    roll(buckets, 0, long_step_ms, {0, 1, 2, 3, -1, day_ms}, Numbers{1, std::nan(""), INFINITY, 3, 100, 100});
-    EXPECT_EQ(buckets[0], (Aggregate{1, 3, 4, 2}));
-    EXPECT_FALSE(is_empty(buckets));
-    DayBuckets texts = empty_day(long_step_ms);
-    roll(texts, 0, long_step_ms, {0}, Texts{"on"});
-    EXPECT_TRUE(is_empty(texts));
-}
-
-TEST(Rollup, DamageIsAnError) {
-    DayBuckets buckets = empty_day(long_step_ms);
-    for (Aggregate& bucket : buckets) bucket.add(21.4);
-    const std::string whole = encode_rollup(buckets);
-    for (size_t i = 0; i < whole.size(); ++i) EXPECT_FALSE(decode_rollup(whole.substr(0, i), long_step_ms));
-    for (uint64_t seed = 1; seed <= 2000; ++seed) {
-        std::mt19937_64 random(seed);
-        std::string bytes = whole;
-        bytes[random() % bytes.size()] = static_cast<char>(random());
-        static_cast<void>(decode_rollup(bytes, long_step_ms));  // an error or some buckets, never a crash
-    }
-}
-
 TEST(Applied, RemembersWhichAndShrinksWhenAllAreThere) {
     std::string bits;
     set_applied(bits, 5);
@@ -204,6 +152,16 @@ TEST(Applied, RemembersWhichAndShrinksWhenAllAreThere) {
     for (uint64_t seq = 0; seq < applied_per_block; ++seq) set_applied(bits, seq);
     EXPECT_EQ(bits, applied_all);
     EXPECT_TRUE(is_applied(bits, applied_per_block - 1));
+}
+
+TEST(Applied, NoneIsThereBeforeItWasSet) {
+    std::string bits;
+    for (uint64_t seq = 0; seq < applied_per_block; ++seq) {
+        ASSERT_FALSE(is_applied(bits, seq)) << seq;
+        set_applied(bits, seq);
+        ASSERT_TRUE(is_applied(bits, seq)) << seq;
+    }
+    EXPECT_EQ(bits.size(), 1U);
 }
 
 TEST(Calendar, MonthsAndDaysAgree) {

@@ -125,7 +125,7 @@ TEST_F(StoreCommits, PoisonBecomesADeadLetterIsMarkedAndBlocksNothing) {
     EXPECT_EQ(done.acks[0].ack.mark, 2U);
     EXPECT_EQ(readings(), g1.expected(rows, g1.offset_ms));
     EXPECT_EQ(outcome(poison), Outcome::Duplicate);
-    auto letters = (*store->reader())->dead_letters(10);
+    auto letters = (*store->reader())->dead_letters(10, 0);
     ASSERT_TRUE(letters);
     ASSERT_EQ(letters->size(), 1U);
     EXPECT_EQ(letters->at(0).node, "g1");
@@ -148,7 +148,7 @@ TEST_F(StoreCommits, DeadLettersAreBounded) {
     open();
     for (int i = 0; i < 20; ++i) outcome(g1.wrap("garbage " + std::to_string(i)));
     EXPECT_EQ(stats().dead_letters, 5);
-    EXPECT_EQ((*store->reader())->dead_letters(100)->size(), 5U);
+    EXPECT_EQ((*store->reader())->dead_letters(100, 0)->size(), 5U);
 }
 
 TEST_F(StoreCommits, HostileHeadersAreDead) {
@@ -186,13 +186,15 @@ TEST_F(StoreCommits, AnEventIsKeptForAPersonAndGarbageIsADeadLetter) {
     }
     EXPECT_EQ(event("g1", R"({"time":"t","text":"a line of a log"})", BatchKind::Logs), Outcome::Dead);
     open();
-    const auto all = (*store->reader())->events("", 10).value();
+    auto all = (*store->reader())->events("", 20, 0).value();
+    const auto found_wrong = std::erase_if(all, [](const auto& one) { return one.text.contains("became a dead letter"); });
+    EXPECT_EQ(found_wrong, 9U) << "what the store says of a node is an event of it too";
     ASSERT_EQ(all.size(), 2U);
     EXPECT_EQ(all[0].node, "g2");
     EXPECT_EQ(all[0].text, std::string(1023, 'x')) << "cut before the character, not in it";
     EXPECT_EQ(all[1].time, "2026-11-22T17:00:00.000Z");
-    EXPECT_EQ((*store->reader())->events("g1", 10).value().at(0).text, "pump \"ö\" is back");
-    EXPECT_TRUE((*store->reader())->events("g3", 10).value().empty());
+    EXPECT_EQ((*store->reader())->events("g1", 20, 0).value().back().text, "pump \"ö\" is back");
+    EXPECT_TRUE((*store->reader())->events("g3", 10, 0).value().empty());
 }
 
 // R9
@@ -213,10 +215,17 @@ TEST_F(StoreCommits, ANodeThatTalksMuchPushesOutItsOwnEventsOnly) {
     told(other, 1);
     told(g1, 1500);
     told(g1, 3);
-    const auto of_g1 = (*store->reader())->events("g1", 10'000).value();
+    const auto of_g1 = (*store->reader())->events("g1", 10'000, 0).value();
     ASSERT_EQ(of_g1.size(), 1000U);
     EXPECT_EQ(of_g1.front().text, "1503");
-    EXPECT_EQ((*store->reader())->events("g2", 10).value().size(), 1U);
+    EXPECT_EQ((*store->reader())->events("g2", 10, 0).value().size(), 1U);
+}
+
+TEST_F(StoreCommits, ANodeThatSendsRubbishGetsAFewEventsACommit) {
+    std::vector<IncomingBatch> batches;
+    for (int i = 0; i < 50; ++i) batches.push_back(g1.wrap("rubbish " + std::to_string(i)));
+    commit(batches);
+    EXPECT_EQ((*store->reader())->events("g1", 100, 0).value().size(), 4U);
 }
 
 // Whatever commit() cannot take must not come again for ever.
@@ -269,6 +278,35 @@ TEST_F(StoreCommits, SeriesBeyondTheBudgetAreNotKeptAndAnEventSaysSo) {
     EXPECT_EQ(commit({g1.seal({Rows{2, {g1.mono_ms}, {Booleans{1}, Texts{"on"}}}})}).new_series.size(), 1U);
 }
 
+// The second layout names series of the first among new ones, in another order.
+TEST_F(StoreCommits, EachColumnOfALongLayoutIsASeriesOfItsOwn) {
+    const auto send = [&](uint32_t id, const std::vector<int>& quantities) {
+        Layout layout{id, "station", {}};
+        Rows rows{id, {g1.mono_ms}, {}};
+        for (const int q : quantities) {
+            layout.columns.push_back({"q" + std::to_string(q), "Cel", ValueKind::Number, 0});
+            rows.columns.emplace_back(Numbers{static_cast<double>(q)});
+        }
+        const auto bytes = encode_body({{layout}, {rows}}, nullptr);
+        EXPECT_TRUE(bytes);
+        const auto readings = static_cast<uint32_t>(quantities.size());
+        return commit({g1.wrap(seal_batch(g1.stream, g1.header(++g1.seq, readings), *bytes))}).new_series;
+    };
+    std::vector<int> first, second;
+    for (int q = 0; q < 40; ++q) first.push_back(q);
+    for (int q = 59; q >= 0; q -= 3) second.push_back(q);
+    std::vector<SeriesInfo> made = send(1, first);
+    EXPECT_EQ(made.size(), 40U);
+    for (const SeriesInfo& info : send(2, second)) made.push_back(info);
+    EXPECT_EQ(made.size(), 47U);
+    open();
+    EXPECT_EQ(store->series().value(), made);
+    Lines expected;
+    for (const auto& list : {first, second})
+        for (const int q : list) expected.insert(line("g1/station/q" + std::to_string(q), g1.mono_ms + g1.offset_ms, double(q), false));
+    EXPECT_EQ(readings(), expected);
+}
+
 // R8
 TEST_F(StoreCommits, TooManyHolesAreRefusedNotLost) {
     options.ranges_per_stream_max = 16;
@@ -296,7 +334,7 @@ TEST_F(StoreCommits, GapsAreKeptAndMoveTheMark) {
     EXPECT_EQ(done.gaps[0].gap, gap);
     EXPECT_EQ(done.acks[0].ack.mark, 6U);
     EXPECT_EQ(outcome(batch), Outcome::Duplicate);
-    auto kept = (*store->reader())->gaps("g1", 10);
+    auto kept = (*store->reader())->gaps("g1", 10, 0);
     ASSERT_TRUE(kept);
     ASSERT_EQ(kept->size(), 1U);
     EXPECT_EQ(kept->at(0).gap, gap);

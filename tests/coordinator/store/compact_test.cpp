@@ -27,6 +27,21 @@ TEST_F(Compaction, MovesEveryReadingOnce) {
     EXPECT_EQ(readings(), all);
 }
 
+TEST_F(Compaction, AStreamOfThousandsOfBatchesLosesNone) {
+    constexpr int batches = 9000;  // more than two blocks of marks
+    std::vector<IncomingBatch> group;
+    for (int i = 0; i < batches; ++i) {
+        group.push_back(g1.beds({i / 10.0}));
+        if (group.size() < 500 && i + 1 < batches) continue;
+        commit(group);
+        group.clear();
+    }
+    ASSERT_EQ(readings().size(), 2U * batches);
+    maintain(noon_ms + 5 * hour_ms);
+    EXPECT_EQ(stats().hot_batches, 0);
+    EXPECT_EQ(readings().size(), 2U * batches);
+}
+
 TEST_F(Compaction, LeavesYoungBatchesHot) {
     commit({g1.beds({21.4})});
     maintain(noon_ms + hour_ms / 2);

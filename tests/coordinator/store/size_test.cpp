@@ -104,7 +104,7 @@ class StoreSize : public StoreTest {
             ASSERT_TRUE(history);
             chunks += *(*history)->db.integer("SELECT sum(length(bytes)) FROM chunk");
             rollups += *(*history)->db.integer("SELECT sum(length(bytes)) FROM rollup");
-            file += *(*history)->db.integer("PRAGMA page_count") * 4096 - *(*history)->db.integer("PRAGMA freelist_count") * 4096;
+            file += (*history)->db.pages()->live * *(*history)->db.integer("PRAGMA page_size");
         }
         const auto each = [&](int64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(readings_); };
         std::cout << "bytes a reading: hot " << each(hot) << ", chunks " << each(chunks) << ", rollups " << each(rollups)
