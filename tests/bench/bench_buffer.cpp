@@ -1,9 +1,13 @@
 // The gateway's buffer on a real disk: how fast it seals, what a reading costs the card, how fast a backlog can be read for sending.
-//   bench_buffer FOLDER          (on the disk to measure; a tmpfs writes nothing and makes the figures meaningless)
+//   bench_buffer FOLDER [damage]   (on the disk to measure; a tmpfs writes nothing and makes the figures meaningless)
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <string>
+#include <vector>
 
 #include "agent/buffer/batcher.h"
 #include "agent/buffer/buffer.h"
@@ -126,12 +130,67 @@ void measure_seal_and_drain(const std::string& path) {
     report({"buffer: drain into messages, 256 readings a batch", drained / took, "readings/s", 200'000});
 }
 
-int run(const std::string& folder) {
+// What the disk does, not what memory remembers of it.
+void forget_cached(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0 || ::fsync(fd) != 0 || ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0) give_up("forget " + path);
+    ::close(fd);
+}
+
+// A buffer as large as it gets is damaged in the middle: when the agent can seal again, how long a seal waits while the rest comes
+// back, and how long that takes.
+void measure_damage(const std::string& path) {
+    {
+        Gateway gateway(path, 40, full_batches());
+        while (gateway.buffer->stats().file_bytes < int64_t{250} << 20) gateway.seal(512);
+        if (auto closed = gateway.buffer->close(); !closed) give_up("close: " + closed.error().message());
+    }
+    agent::BufferOptions options;
+    options.disk_reserve_bytes = 1 << 20;
+    const auto start = [&](const char* what) {
+        forget_cached(path);
+        const double began = seconds_now();
+        auto opened = agent::Buffer::open(path, options, 2, wall_base);
+        if (!opened) give_up("open: " + opened.error().message());
+        agent::Draft event{.kind = BatchKind::Events, .body = "{}"};
+        if (const auto sealed = (*opened)->seal({event}, moment(MonoTime{1})); !sealed) give_up("seal: " + sealed.error().message());
+        report({std::string("buffer: start until the first seal, 250 MB, ") + what, seconds_now() - began, "s", {}, 5.0});
+        return std::move(*opened);
+    };
+    start("sound");
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    const std::string garbage(4096, 'g');
+    if (fd < 0 || ::pwrite(fd, garbage.data(), garbage.size(), 0) < 0 || ::pwrite(fd, garbage.data(), garbage.size(), 120 << 20) < 0)
+        give_up("damage " + path);
+    ::close(fd);
+    const std::string aside = path + ".damaged-" + std::to_string(wall_base.ms);
+    {
+        auto buffer = start("damaged");
+        const double began = seconds_now();
+        double slowest = 0;
+        for (bool more = true; more;) {
+            const double slice_began = seconds_now();
+            const auto step = buffer->salvage(moment(MonoTime{2}));
+            if (!step) give_up("salvage: " + step.error().message());
+            more = step->more;
+            slowest = std::max(slowest, seconds_now() - slice_began);
+        }
+        report({"buffer: salvage of 250 MB, without its pauses", seconds_now() - began, "s"});
+        report({"buffer: the longest slice of it, which a seal may wait for", slowest, "s"});
+        report({"buffer: batches held after it", static_cast<double>(buffer->stats().batches), "batches"});
+    }
+    for (const char* end : {"", "-wal", "-shm"}) ::unlink((aside + end).c_str());
+}
+
+int run(const std::string& folder, bool damage_alone) {
     const std::string base = folder + "/bench_buffer." + std::to_string(::getpid());
-    measure_writes(base + ".10.db", seconds(10), 150);
-    measure_writes(base + ".30.db", seconds(30), {});
-    measure_seal_and_drain(base + ".drain.db");
-    for (const char* name : {".10.db", ".30.db", ".drain.db"})
+    if (!damage_alone) {
+        measure_writes(base + ".20.db", agent::BatcherLimits{}.seal_after, 150);
+        measure_writes(base + ".10.db", seconds(10), {});
+        measure_seal_and_drain(base + ".drain.db");
+    }
+    measure_damage(base + ".damage.db");
+    for (const char* name : {".20.db", ".10.db", ".drain.db", ".damage.db"})
         for (const char* end : {"", "-wal", "-shm", ".lock"}) ::unlink((base + name + end).c_str());
     return 0;
 }
@@ -140,6 +199,7 @@ int run(const std::string& folder) {
 }  // namespace basmalin::bench
 
 int main(int count, char** arguments) {
-    if (count != 2) basmalin::bench::give_up("usage: bench_buffer FOLDER");
-    return basmalin::bench::run(arguments[1]);
+    const bool damage_alone = count == 3 && std::string(arguments[2]) == "damage";
+    if (count != 2 && !damage_alone) basmalin::bench::give_up("usage: bench_buffer FOLDER [damage]");
+    return basmalin::bench::run(arguments[1], damage_alone);
 }

@@ -19,7 +19,7 @@
 #include "shared/wire/messages.h"
 #include "shared/wire/topics.h"
 #include "tests/bench/bench_report.h"
-#include "tests/bench/made_up_garden.h"
+#include "tests/bench/gateway_tape.h"
 
 namespace basmalin::bench {
 namespace {
@@ -54,30 +54,20 @@ struct Gateway {
 void seal_all(Gateway& gateway, uint32_t seed, const Plan& plan) {
     const size_t batches = std::max<size_t>(1, plan.readings_total / plan.gateways / plan.readings_a_batch);
     MadeUpGarden garden(seed);
-    BodyMaker maker;
     const SystemClock clock;
     // Sixty readings a minute; the newest is of now or a little before.
     const auto minutes_back = static_cast<int64_t>(batches * (plan.readings_a_batch + 3) / 60 + 2);
     const int64_t offset_ms = clock.wall().ms - minutes_back * 60'000 - 1'000'000;  // the garden begins at 1,000 s of its boot
+    GatewayTape tape(gateway.stream, offset_ms);
     for (size_t i = 0; i < batches; ++i) {
         std::vector<Sample> samples;
         for (size_t n = 0; n < plan.readings_a_batch;) {
             samples.push_back(garden.next());
             n += samples.back().measurements.size();
         }
-        auto body = encode_body(maker.make(samples), maker.lookup());
-        if (!body) give_up("encode: " + body.error().message());
-        BatchHeader header;
-        header.seq = i + 1;
-        header.clock = ClockState::Synced;
-        header.boot_no = 1;
-        header.first = samples.front().time;
-        header.sealed_mono = samples.back().time + milliseconds(200);
-        header.sealed_wall = WallTime{header.sealed_mono.ms + offset_ms};
-        header.readings = static_cast<uint32_t>(readings_of(samples));
-        gateway.batches.push_back(seal_batch(gateway.stream, header, *body));
-        gateway.readings.push_back(header.readings);
-        gateway.last_time = header.sealed_mono;
+        gateway.batches.push_back(tape.seal(samples));
+        gateway.readings.push_back(tape.readings());
+        gateway.last_time = tape.sealed_mono();
     }
 }
 

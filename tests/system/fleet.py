@@ -96,7 +96,7 @@ def answers(port):
 
 
 class Gateway:
-    def __init__(self, fleet, node, garden, settings):
+    def __init__(self, fleet, node, garden, settings, overrides, central_port):
         self.fleet, self.node, self.garden = fleet, node, garden
         self.folder = fleet.folder / node
         self.folder.mkdir()
@@ -104,21 +104,22 @@ class Gateway:
         fleet.certificate(node)
         conf = self.folder / "mosquitto.conf"
         conf.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\nmax_queued_messages 0\n"
-                        "max_queued_bytes 16777216\nmax_inflight_messages 64\nlog_dest stderr\n")
+                        "max_queued_bytes 16777216\nmax_inflight_messages 64\nlog_dest stderr\n"
+                        "log_type error\nlog_type warning\nlog_type notice\nlog_type subscribe\n"
+                        f"persistence true\npersistence_location {self.folder}/\n")
         self.broker = Program(self.folder, "broker", [MOSQUITTO, "-c", conf], answers(self.port))
         config = self.folder / "agent.toml"
         certs = fleet.folder / "certs"
         config.write_text(
             f'node = "{node}"\ngarden = "{garden}"\nstate_folder = "{self.folder}/state"\n'
             f'[local]\nport = {self.port}\n'
-            f'[central]\nhost = "localhost"\nport = {fleet.broker_port}\nca_file = "{certs}/ca.crt"\n'
+            f'[central]\nhost = "localhost"\nport = {central_port or fleet.broker_port}\nca_file = "{certs}/ca.crt"\n'
             f'certificate_file = "{certs}/{node}.crt"\nkey_file = "{certs}/{node}.key"\n'
             f'[http]\nport = {self.http_port}\n' + settings)
         self.config = config
-        overrides = [f"buffer.seal_after={fleet.seal_after}"]
         command = [BIN / "basmalin-agent", "--config", config]
-        for override in overrides:
-            command += ["--set", override]
+        for key, value in {"buffer.seal_after": fleet.seal_after, **overrides}.items():
+            command += ["--set", f"{key}={value}"]
         self.agent = Program(self.folder, "agent", command, answers(self.http_port))
 
     def start(self):
@@ -140,9 +141,9 @@ class Gateway:
                 return float(line.rsplit(" ", 1)[1])
         return None
 
-    def export_buffer(self):
-        """Every reading in the buffer's file, as CSV; the agent must not run."""
-        command = [BIN / "basmalin-agent", "buffer", "export", self.folder / "state/buffer.db"]
+    def export_buffer(self, file=None):
+        """Every reading in the buffer's file (or in a copy of it), as CSV; no agent may use it."""
+        command = [BIN / "basmalin-agent", "buffer", "export", file or self.folder / "state/buffer.db"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
     def device(self):
@@ -226,9 +227,13 @@ class Fleet:
     def certificate(self, node):
         self.run_certificates("node", node)
 
-    def gateway(self, node, garden="rose-court", settings=""):
-        self.gateways[node] = Gateway(self, node, garden, settings).start()
-        gateway = self.gateways[node]
+    def gateway(self, node, garden="rose-court", settings="", overrides=None, central_port=None, prepare=None):
+        """Starts a gateway. `overrides`: settings by their full name; `central_port`: of whatever stands before the central broker;
+        `prepare(gateway)` is called before its programs start."""
+        gateway = self.gateways[node] = Gateway(self, node, garden, settings, overrides or {}, central_port)
+        if prepare:
+            prepare(gateway)
+        gateway.start()
         wait_for(f"{node} listens to its broker", gateway.listening)
         return gateway
 
@@ -254,9 +259,11 @@ class Fleet:
                 return found
             parameters["after"] = page["next"]
 
-    def readings(self, node, device, quantity=None):
-        """All readings of a device as dicts of the CSV's columns."""
-        parameters = {"node": node, "device": device, "from": 0, "format": "csv", "limit": 1000000}
+    def readings(self, node, device, quantity=None, begin=0, end=None):
+        """The readings of a device as dicts of the CSV's columns; begin and end in seconds since 1970."""
+        parameters = {"node": node, "device": device, "from": int(begin * 1000), "format": "csv", "limit": 1000000}
+        if end:
+            parameters["to"] = int(end * 1000)
         if quantity:
             parameters["quantity"] = quantity
         status, text = http_get(f"http://127.0.0.1:{self.api_port}/api/readings?" + urllib.parse.urlencode(parameters), self.token)
