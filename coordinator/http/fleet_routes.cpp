@@ -112,7 +112,7 @@ Result<HttpResponse> list_devices(const Api::Parts& parts, const HttpRequest& re
 }  // namespace
 
 void add_fleet_routes(Api::Parts& parts) {
-    parts.get("/api/gardens", [&parts](const HttpRequest& request) { return list_gardens(parts, request); });
+    parts.get_list("/api/gardens", list_gardens);
     parts.get("/api/gardens/{id}", [&parts](const HttpRequest& request) -> Result<HttpResponse> {
         if (auto good = Parameters(request, parts.now()).done(); !good) return pass(good);
         const auto& gardens = parts.sources.fleet.gardens();
@@ -122,7 +122,7 @@ void add_fleet_routes(Api::Parts& parts) {
         response.etag = true;
         return response;
     });
-    parts.get("/api/nodes", [&parts](const HttpRequest& request) { return list_nodes(parts, request); });
+    parts.get_list("/api/nodes", list_nodes);
     parts.get("/api/nodes/{id}", [&parts](const HttpRequest& request) -> Result<HttpResponse> {
         if (auto good = Parameters(request, parts.now()).done(); !good) return pass(good);
         const Node* node = parts.sources.fleet.node(request.captures.at("id"));
@@ -131,7 +131,7 @@ void add_fleet_routes(Api::Parts& parts) {
         response.etag = true;
         return response;
     });
-    parts.get("/api/devices", [&parts](const HttpRequest& request) { return list_devices(parts, request); });
+    parts.get_list("/api/devices", list_devices);
 }
 
 }  // namespace basmalin::coordinator

@@ -6,13 +6,14 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/http/answer_cache.h"
 #include "coordinator/http/api.h"
 #include "coordinator/http/parameters.h"
 #include "shared/base/json.h"
 
 namespace basmalin::coordinator {
 
-// The one reader of the API. Thread: the server's stream worker.
+// The one reader of the API, and what was drawn with it. Thread: the server's stream worker.
 class ReaderSlot {
   public:
     explicit ReaderSlot(std::function<Result<std::unique_ptr<StoreReader>>()> open) : open_(std::move(open)) {}
@@ -24,10 +25,12 @@ class ReaderSlot {
         }
         return reader_.get();
     }
+    AnswerCache& charts() { return charts_; }
 
   private:
     std::function<Result<std::unique_ptr<StoreReader>>()> open_;
     std::unique_ptr<StoreReader> reader_;
+    AnswerCache charts_;
 };
 
 struct Api::Parts {
@@ -41,6 +44,24 @@ struct Api::Parts {
         routes.push_back("GET " + pattern);
         server.route("GET", pattern, std::move(handler));
     }
+    // A list that is made of the fleet alone: answered again as it is until anything of the fleet changes.
+    template <class Make>
+    void get_list(const std::string& pattern, Make make) {
+        get(pattern, [this, make](const HttpRequest& request) -> Result<HttpResponse> {
+            std::string question = request.path;
+            for (const auto& [key, value] : request.query) question += '\0' + key + '\0' + value;  // neither holds a NUL
+            const std::string state = std::to_string(sources.fleet.version());
+            HttpResponse response;
+            response.etag = true;
+            response.shared = pages.find(question, state, sources.clock.mono());
+            if (response.shared) return response;
+            auto made = make(*this, request);
+            if (!made) return made;
+            response.shared = std::make_shared<const PreparedBody>(std::move(made->body));
+            pages.keep(question, state, sources.clock.mono(), hours(24), response.shared);
+            return response;
+        });
+    }
     WallTime now() const { return sources.clock.wall(); }
 
     HttpServer& server;
@@ -48,6 +69,7 @@ struct Api::Parts {
     const MonoTime started;
     const std::shared_ptr<ReaderSlot> reader;
     std::vector<std::string> routes;
+    AnswerCache pages;
 };
 
 constexpr int64_t list_default = 100;

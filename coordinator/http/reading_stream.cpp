@@ -70,7 +70,7 @@ class ReadingStream {
         plan_.query.answer = random_u64();
         for (const auto& [id, info] : plan_.series) middles_[id] = middle_of(info, plan_.csv);
         if (!plan_.step) return;
-        position_ms_ = plan_.query.from.ms - plan_.query.from.ms % plan_.step->ms;
+        position_ms_ = plan_.query.from.ms;
         if (plan_.cursor.empty()) return;
         if (const auto cursor = parse_bucket_cursor(plan_.cursor)) {
             resume_ = *cursor;
@@ -136,7 +136,7 @@ class ReadingStream {
 
     Result<bool> buckets(StoreReader& reader, std::string& out) {
         const int64_t step = plan_.step->ms;
-        const int64_t end_ms = (plan_.query.to.ms + step - 1) / step * step;
+        const int64_t end_ms = plan_.query.to.ms;
         const auto series = static_cast<int64_t>(plan_.query.series.size());
         const int64_t until = std::min(end_ms, position_ms_ + std::max<int64_t>(1, buckets_per_piece / series) * step);
         std::vector<Bucket> found;

@@ -21,7 +21,7 @@ constexpr size_t series_per_query_max = 64;
 constexpr int64_t buckets_per_query_max = 2'000'000;
 
 struct ReadingPlan {
-    ReadingQuery query;
+    ReadingQuery query;            // with a step: from and to are whole steps
     std::optional<Duration> step;
     bool csv = false;
     int64_t limit = 0;

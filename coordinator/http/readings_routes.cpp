@@ -7,6 +7,7 @@ namespace {
 constexpr int64_t readings_default = 10'000;
 constexpr int64_t readings_max = 1'000'000;
 constexpr Duration from_default = hours(24);
+constexpr Duration chart_good_for = seconds(10);
 
 struct Which {
     std::vector<int64_t> ids;
@@ -61,6 +62,39 @@ Result<std::map<SeriesId, SeriesInfo>> resolve(const Fleet& fleet, const Which& 
 
 bool prefers_csv(const HttpRequest& request) { return request.header("accept").find("text/csv") != std::string::npos; }
 
+// What was stored of these series, as far as the fleet knows. What is re-timed, retired or defined late shows once chart_good_for is over.
+std::string state_of(const Fleet& fleet, const std::map<SeriesId, SeriesInfo>& series) {
+    std::string state;
+    std::string last;
+    for (const auto& [id, info] : series) {
+        if (info.node == last) continue;
+        last = info.node;
+        const Node* node = fleet.node(info.node);
+        if (node == nullptr) continue;
+        for (const uint64_t part : {node->batches_total, node->readings_total, node->boot, static_cast<uint64_t>(node->clock.offset_ms)})
+            state += std::to_string(part) + ' ';
+    }
+    return state;
+}
+
+// Charts of the same series, steps and time are drawn once while nothing new comes of them. Whole steps: "the last 24 hours" asked for a
+// second later is the same chart.
+void draw_once(const Api::Parts& parts, ReadingPlan& plan, HttpResponse& response) {
+    const int64_t step = plan.step->ms;
+    const auto whole = [step](int64_t ms) { return ms - (ms % step + step) % step; };
+    plan.query.from.ms = whole(plan.query.from.ms);
+    plan.query.to.ms = whole(plan.query.to.ms + step - 1);
+    std::string question = plan.cursor + (plan.csv ? " csv" : " json");
+    for (const int64_t part : {step, plan.query.from.ms, plan.query.to.ms, plan.limit}) question += ' ' + std::to_string(part);
+    for (const SeriesId id : plan.query.series) question += ' ' + std::to_string(id);
+    response.at_hand = [slot = parts.reader, question, state = state_of(parts.sources.fleet, plan.series)] {
+        return slot->charts().find(question, state, SystemClock().mono());
+    };
+    response.keep = [slot = parts.reader, question, state = state_of(parts.sources.fleet, plan.series)](const SharedBody& body) {
+        slot->charts().keep(question, state, SystemClock().mono(), chart_good_for, body);
+    };
+}
+
 Result<HttpResponse> readings(const Api::Parts& parts, const HttpRequest& request) {
     const WallTime now = parts.now();
     Parameters asked(request, now);
@@ -87,6 +121,7 @@ Result<HttpResponse> readings(const Api::Parts& parts, const HttpRequest& reques
     }
     HttpResponse response;
     response.content_type = plan.csv ? "text/csv; charset=utf-8" : "application/json";
+    if (plan.step) draw_once(parts, plan, response);
     response.stream = stream_readings(std::move(plan), parts.reader);
     return response;
 }

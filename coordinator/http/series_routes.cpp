@@ -58,7 +58,7 @@ Result<HttpResponse> list_series(const Api::Parts& parts, const HttpRequest& req
 }  // namespace
 
 void add_series_routes(Api::Parts& parts) {
-    parts.get("/api/series", [&parts](const HttpRequest& request) { return list_series(parts, request); });
+    parts.get_list("/api/series", list_series);
 }
 
 }  // namespace basmalin::coordinator

@@ -1,6 +1,7 @@
 // The writing half of a connection: whole answers and streams (server.h R2, R6, R8).
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "shared/http/beast_session.h"
 
@@ -8,7 +9,7 @@ namespace basmalin::beast_http {
 namespace {
 
 constexpr size_t gzip_bytes_min = 1024;
-constexpr size_t gzip_on_loop_bytes_max = 64 * 1024;
+constexpr size_t large_bytes = 64 * 1024;
 constexpr size_t write_stretch_bytes = 64 * 1024;  // R2
 constexpr Duration linger_deadline = seconds(2);
 
@@ -24,48 +25,59 @@ bool Session::wants_gzip(const HttpResponse& response) const {
 
 void Session::answer(HttpResponse response) {
     if (response.stream) return start_stream(std::move(response));
-    const bool large = response.body.size() > gzip_on_loop_bytes_max && response.status == 200;
-    if (!large || head_only_ || core_->stats.streams >= core_->limits.streams_max || !wants_gzip(response)) {
+    if (response.body.size() > large_bytes) response.shared = std::make_shared<const PreparedBody>(std::move(response.body));
+    const bool large = response.shared && response.shared->bytes().size() > large_bytes;
+    if (!large || head_only_ || response.status != 200 || !wants_gzip(response) ||
+        (response.etag && http_message::etag_matches(request_.header("if-none-match"), response.shared->etag()))) {
         return send_whole(std::move(response));
     }
-    if (response.etag) {
-        const std::string etag = http_message::etag_of(response.body);
-        if (http_message::etag_matches(request_.header("if-none-match"), etag)) return send_whole(std::move(response));
-        response.headers.emplace_back("ETag", http_message::gzip_etag(etag));
-    }
-    // Compressing this much would hold the loop: let the worker do it, piece by piece.
-    response.stream = [body = std::make_shared<const std::string>(std::move(response.body)), at = size_t{0}](std::string& out) mutable {
-        out.append(*body, at, gzip_on_loop_bytes_max);
-        at += gzip_on_loop_bytes_max;
-        return Result<bool>(at < body->size());
-    };
+    // Compressing this much would hold the loop: let the worker do it.
+    response.at_hand = [body = std::exchange(response.shared, nullptr)] { return body; };
     start_stream(std::move(response));
 }
 
 void Session::send_whole(HttpResponse response) {
     stage_ = Stage::Answering;
     status_ = response.status;
+    shared_body_ = std::move(response.shared);
+    body_ = std::move(response.body);
+    sending_ = shared_body_ ? shared_body_->bytes() : body_;
     std::string etag;
-    if (response.etag && response.status == 200) etag = http_message::etag_of(response.body);
+    if (response.etag && response.status == 200) etag = shared_body_ ? shared_body_->etag() : http_message::etag_of(body_);
     if (!etag.empty() && http_message::etag_matches(request_.header("if-none-match"), etag)) {
         response.status = status_ = 304;
-        response.body.clear();
+        sending_ = {};
     }
-    const bool shrinks = response.body.size() > gzip_bytes_min && response.body.size() <= gzip_on_loop_bytes_max * 16;
     if (http_message::is_compressible(response.content_type)) response.headers.emplace_back("Vary", "Accept-Encoding");
-    if (shrinks && wants_gzip(response)) {
-        response.body = gzip(response.body);
+    http_message::HeadOptions options;
+    if (sending_.size() > gzip_bytes_min && wants_gzip(response)) {
+        options.with_length = !head_only_ || sending_.size() <= large_bytes;  // a HEAD is not worth compressing that much
+        if (options.with_length) {
+            if (!shared_body_) body_ = gzip(body_);
+            sending_ = shared_body_ ? shared_body_->gzipped() : body_;
+        }
         response.headers.emplace_back("Content-Encoding", "gzip");
         if (!etag.empty()) etag = http_message::gzip_etag(etag);
     }
     if (!etag.empty()) response.headers.emplace_back("ETag", etag);
-    http_message::HeadOptions options;
     options.keep_alive = keep_alive_;
-    options.length = response.body.size();
+    options.length = sending_.size();
     options.date = core_->date();
     head_ = http_message::render_head(response, options);
-    body_ = head_only_ ? std::string() : std::move(response.body);
+    if (head_only_) sending_ = {};
+    if (sending_.empty() || sending_.data() == body_.data()) shared_body_.reset();
+    if (shared_body_ && !core_->hold(shared_body_)) {
+        shared_body_.reset();
+        return send_busy({Code::Unavailable, "too many long answers at once", "ask again in a moment"});
+    }
     write(Then::Finish);
+}
+
+void Session::send_busy(Error error) {
+    ++core_->stats.streams_refused;
+    HttpResponse busy = error_response(error, 503);
+    busy.headers.emplace_back("Retry-After", "1");
+    send_whole(std::move(busy));
 }
 
 void Session::start_stream(HttpResponse response) {
@@ -73,47 +85,65 @@ void Session::start_stream(HttpResponse response) {
         response.stream = {};
         status_ = response.status;
         head_ = http_message::render_head(response, {keep_alive_, !http10_, false, 0, core_->date()});
-        body_.clear();
         return write(Then::Finish);
     }
-    if (core_->stats.streams >= core_->limits.streams_max && !core_->cut_stalled_stream()) {
-        ++core_->stats.streams_refused;
-        HttpResponse busy = error_response({Code::Unavailable, "too many long answers at once", "ask again in a moment"}, 503);
-        busy.headers.emplace_back("Retry-After", "1");
-        return send_whole(std::move(busy));
-    }
-    ++core_->stats.streams;
     pull_ = std::make_shared<Pull>();
-    pull_->source = std::move(response.stream);
-    response.stream = {};
-    if (wants_gzip(response)) pull_->gzip = std::make_unique<Gzip>();
+    pull_->source = std::exchange(response.stream, {});
+    pull_->at_hand = std::exchange(response.at_hand, {});
+    pull_->keep = std::exchange(response.keep, {});
+    pull_->packs = wants_gzip(response);
+    pull_->patient_until = Steady::now() + std::chrono::milliseconds(core_->limits.first_piece_patience.ms);
     pull_->response = std::move(response);
     next_piece();
+}
+
+Piece Pull::next() {
+    Piece piece;
+    const bool first = !std::exchange(asked, true);
+    if (first && Steady::now() > patient_until) {
+        piece.refused = true;
+        return piece;
+    }
+    if (first && at_hand) piece.whole = at_hand();
+    if (!piece.whole) {
+        piece.more = source(piece.bytes);
+        if (first && piece.more && !*piece.more) {
+            piece.whole = std::make_shared<const PreparedBody>(std::move(piece.bytes));
+            if (keep) keep(piece.whole);
+        }
+    }
+    if (!packs || !piece.more) return piece;
+    if (piece.whole) {
+        if (piece.whole->bytes().size() > gzip_bytes_min) piece.whole->gzipped();
+        return piece;
+    }
+    if (!gzip) gzip = std::make_unique<Gzip>();
+    std::string packed;
+    gzip->add(piece.bytes, !*piece.more, packed);
+    piece.bytes = std::move(packed);
+    return piece;
 }
 
 void Session::next_piece() {
     stage_ = Stage::Answering;
     stream_.expires_never();
     // The worker holds no session: the last reference to a socket must go on the loop's thread.
-    const bool posted = core_->worker.try_post([weak = weak_from_this(), pull = pull_, loop = &core_->loop, first = !pull_->begun] {
+    const bool posted = core_->worker.try_post([weak = weak_from_this(), pull = pull_, loop = &core_->loop] {
         if (pull->cancelled) return;
-        auto piece = std::make_shared<Piece>();
-        piece->more = pull->source(piece->bytes);
-        if (piece->more && pull->gzip && !(first && !*piece->more)) {
-            std::string packed;
-            pull->gzip->add(piece->bytes, !*piece->more, packed);
-            piece->bytes = std::move(packed);
-            piece->gzipped = true;
-        }
+        auto piece = std::make_shared<Piece>(pull->next());
         loop->post([weak, pull, piece] {
             const auto self = weak.lock();
             if (self && self->pull_ == pull) self->on_piece(std::move(*piece));
         });
     });
-    if (!posted) close();  // only while the server is going away: the queue has room for every stream
+    if (!posted) close();  // only while the server is going away: the queue has room for every connection
 }
 
 void Session::on_piece(Piece piece) {
+    if (piece.refused) {
+        release_stream();
+        return send_busy({Code::Unavailable, "too many answers are waiting", "ask again in a moment"});
+    }
     if (!piece.more) {
         const bool begun = pull_->begun;
         if (!begun) {
@@ -123,16 +153,19 @@ void Session::on_piece(Piece piece) {
         log::warn("http_stream_broken", {{"route", route_}, {"error", piece.more.error().message()}});
         return close();
     }
-    const bool last = !*piece.more;
-    if (last && !pull_->begun) {  // all of it in one piece: an ordinary answer
+    if (piece.whole) {
         HttpResponse response = std::move(pull_->response);
         release_stream();
-        response.body = std::move(piece.bytes);
+        response.shared = std::move(piece.whole);
         return send_whole(std::move(response));
     }
+    const bool last = !*piece.more;
     if (piece.bytes.empty() && !last) return next_piece();
     head_.clear();
-    if (!pull_->begun) begin_stream(piece.gzipped);
+    if (!pull_->begun && !begin_stream()) {
+        release_stream();
+        return send_busy({Code::Unavailable, "too many long answers at once", "ask again in a moment"});
+    }
     body_ = std::move(piece.bytes);
     if (!http10_) {
         std::array<char, 20> size;
@@ -143,17 +176,22 @@ void Session::on_piece(Piece piece) {
         }
         if (last) body_ += "0\r\n\r\n";
     }
+    sending_ = body_;
     write(last ? Then::Finish : Then::NextPiece);
 }
 
-void Session::begin_stream(bool gzipped) {
+// False where there is no room for one more.
+bool Session::begin_stream() {
+    if (core_->stats.streams >= core_->limits.streams_max && !core_->cut_stalled_stream()) return false;
+    ++core_->stats.streams;
     HttpResponse& response = pull_->response;
     pull_->begun = true;
     status_ = response.status;
     if (http10_) keep_alive_ = false;  // the end of the connection is the end of the body
     if (http_message::is_compressible(response.content_type)) response.headers.emplace_back("Vary", "Accept-Encoding");
-    if (gzipped) response.headers.emplace_back("Content-Encoding", "gzip");
+    if (pull_->packs) response.headers.emplace_back("Content-Encoding", "gzip");
     head_ = http_message::render_head(response, {keep_alive_, !http10_, false, 0, core_->date()});
+    return true;
 }
 
 void Session::write(Then then) {
@@ -168,7 +206,7 @@ void Session::write_some() {
     const size_t from_head = std::min(written_, head_.size());
     const size_t from_body = written_ - from_head;
     const std::array<asio::const_buffer, 2> rest = {asio::buffer(head_.data() + from_head, head_.size() - from_head),
-                                                    asio::buffer(body_.data() + from_body, body_.size() - from_body)};
+                                                    asio::buffer(sending_.data() + from_body, sending_.size() - from_body)};
     stream_.async_write_some(rest, [self = shared_from_this()](const Failure& failure, size_t n) { self->on_written(failure, n); });
 }
 
@@ -177,13 +215,15 @@ void Session::on_written(const Failure& failure, size_t n) {
     if (failure) return broken(failure);
     const bool next_stretch = (written_ + n) / write_stretch_bytes > written_ / write_stretch_bytes;
     written_ += n;
-    if (written_ < head_.size() + body_.size()) {
+    if (written_ < head_.size() + sending_.size()) {
         if (next_stretch) deadline(core_->limits.write_deadline);
         return write_some();
     }
     writing_since_.reset();
     head_.clear();
+    sending_ = {};
     body_ = std::string();
+    let_go();
     switch (then_) {
         case Then::ReadBody: return parse();
         case Then::NextPiece: return next_piece();
@@ -216,11 +256,16 @@ void Session::linger() {
                             [self = shared_from_this()](const Failure& failure, size_t n) { self->on_read(failure, n); });
 }
 
+void Session::let_go() {
+    if (shared_body_) core_->let_go(shared_body_);
+    shared_body_.reset();
+}
+
 void Session::release_stream() {
     if (!pull_) return;
     pull_->cancelled = true;
+    if (pull_->begun) --core_->stats.streams;
     pull_.reset();
-    --core_->stats.streams;
 }
 
 void Session::observe() {

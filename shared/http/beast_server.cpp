@@ -90,6 +90,25 @@ bool Core::cut_stalled_stream() {
     return true;
 }
 
+// Once, however many read it; its gzipped form is shorter.
+bool Core::hold(const SharedBody& body) {
+    const auto [at, fresh] = readers.try_emplace(body.get(), 0);
+    if (fresh && held_bytes > 0 && held_bytes + body->bytes().size() > limits.answer_bytes_max) {
+        readers.erase(at);
+        return false;
+    }
+    if (fresh) held_bytes += body->bytes().size();
+    ++at->second;
+    return true;
+}
+
+void Core::let_go(const SharedBody& body) {
+    const auto at = readers.find(body.get());
+    if (at == readers.end() || --at->second > 0) return;
+    held_bytes -= body->bytes().size();
+    readers.erase(at);
+}
+
 void Core::end_drain_if_empty() {
     if (!draining || !sessions.empty() || !drained) return;
     drain_timer.cancel();

@@ -18,6 +18,7 @@ void Session::close() {
     if (stage_ == Stage::Closed) return;
     stage_ = Stage::Closed;
     release_stream();
+    let_go();
     observe();
     stream_.close();
     core_->forget(shared_from_this());

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "shared/base/log.h"
 #include "shared/http/gzip.h"
@@ -38,7 +39,7 @@ class Session;
 // What the server and its connections share.
 struct Core : std::enable_shared_from_this<Core> {
     Core(Loop& owner, const HttpLimits& bounds)
-        : loop(owner), limits(bounds), acceptor(owner.context()), worker("http-stream", bounds.streams_max + 1) {}
+        : loop(owner), limits(bounds), acceptor(owner.context()), worker("http-stream", bounds.connections_max + 1) {}
 
     void accept();
     void admit(tcp::socket socket);
@@ -47,6 +48,9 @@ struct Core : std::enable_shared_from_this<Core> {
     void end_drain_if_empty();
     std::string date();
     bool cut_stalled_stream();
+    // R6: a body that is on its way, to one reader or to many. False: with this one it would be too much.
+    bool hold(const SharedBody& body);
+    void let_go(const SharedBody& body);
 
     Loop& loop;
     const HttpLimits limits;
@@ -56,6 +60,8 @@ struct Core : std::enable_shared_from_this<Core> {
     tcp::acceptor acceptor;
     std::set<std::shared_ptr<Session>> sessions;
     std::map<std::string, size_t> by_address;
+    std::map<const PreparedBody*, size_t> readers;  // of the bodies on their way
+    size_t held_bytes = 0;                          // of these
     HttpStats stats;  // `connections` is the set's size
     bool draining = false;
     std::function<void()> drained;
@@ -68,19 +74,28 @@ struct Core : std::enable_shared_from_this<Core> {
     Worker worker;
 };
 
-// A stream on its way: shared with the worker, which alone calls `source` and `gzip`.
-struct Pull {
-    BodyStream source;
-    std::unique_ptr<Gzip> gzip;
-    std::atomic<bool> cancelled = false;
-    HttpResponse response;  // head only; the loop's
-    bool begun = false;     // the loop's: the head is sent
-};
-
 struct Piece {
     std::string bytes;
     Result<bool> more = false;
-    bool gzipped = false;
+    SharedBody whole;  // instead of bytes: the answer in one piece
+    bool refused = false;  // R6: it waited too long
+};
+
+// A stream on its way, shared with the worker.
+struct Pull {
+    std::atomic<bool> cancelled = false;
+    HttpResponse response;  // head only; the loop's
+    bool begun = false;     // the loop's: the head is sent
+    // The worker's, but for being made.
+    BodyStream source;
+    std::function<SharedBody()> at_hand;
+    std::function<void(const SharedBody&)> keep;
+    bool packs = false;
+    std::unique_ptr<Gzip> gzip;
+    bool asked = false;
+    Steady::time_point patient_until;
+
+    Piece next();
 };
 
 //      ┌──────────── kept alive ────────────┐
@@ -126,13 +141,15 @@ class Session : public std::enable_shared_from_this<Session> {
     void start_stream(HttpResponse response);
     void next_piece();
     void on_piece(Piece piece);
-    void begin_stream(bool gzipped);
+    bool begin_stream();
+    void send_busy(Error error);
     void write(Then then);
     void write_some();
     void on_written(const Failure& failure, size_t n);
     void finish();
     void linger();
     void release_stream();
+    void let_go();
     void observe();
     bool wants_gzip(const HttpResponse& response) const;
 
@@ -155,6 +172,8 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<Pull> pull_;
     std::string head_;
     std::string body_;
+    SharedBody shared_body_;
+    std::string_view sending_;  // of one of the two
     size_t written_ = 0;
     std::optional<Steady::time_point> writing_since_;
     size_t lingered_ = 0;

@@ -8,9 +8,11 @@
 // R4  A handler that returns an Error becomes {"error":{"code","message","hint"}} with the status of its code.
 //     A guard's Denied is 401 with WWW-Authenticate (say who you are), a handler's Denied is 403 (you may not).
 // R5  drain(): no new connections, `Connection: close` on what is in flight, then done() or the deadline.
-// R6  Streams have back-pressure: the next piece is asked for when the previous one is written. At most streams_max at once,
-//     each turn one piece of one stream. Beyond, the stream whose reader has kept a piece waiting longest, and for stream_patience
-//     at least, is cut off; where there is none: 503 with Retry-After. An error before the first piece is an ordinary answer.
+// R6  Streams have back-pressure: the next piece is asked for when the previous one is written, each turn one piece of one stream.
+//     A stream that ends with its first piece is an ordinary answer, and so is an error before it. Longer ones are streams_max at
+//     most: beyond, the one whose reader has kept a piece waiting longest, and for stream_patience at least, is cut off; where there
+//     is none: 503 with Retry-After. So is a first piece whose turn does not come within first_piece_patience, and an answer in one
+//     piece that would make more than answer_bytes_max on their way to their readers.
 // R7  A path or a query that is badly escaped, not UTF-8 or holds a NUL gets 400. The guard looks at the header, before any
 //     body is read.
 // R8  Bodies over 1 KiB of a kind that shrinks are sent gzipped to who accepts it; large ones are compressed off the loop.
@@ -28,6 +30,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/result.h"
+#include "shared/http/prepared_body.h"
 #include "shared/loop/loop.h"
 
 namespace basmalin {
@@ -57,7 +60,12 @@ struct HttpResponse {
     std::string content_type = "application/json";
     std::string body;
     std::vector<std::pair<std::string, std::string>> headers = {};
+    SharedBody shared = {};  // instead of body: for what is answered again and again
     BodyStream stream = {};  // instead of body; sent chunked
+    // With a stream, and called on its worker: a body that is at hand already is sent instead (null: it is not); and the body of a
+    // stream that ended with its first piece, for whoever asks the same next.
+    std::function<SharedBody()> at_hand = {};
+    std::function<void(const SharedBody&)> keep = {};
     bool etag = false;       // answer with a strong ETag of the body, and 304 to a matching If-None-Match
     static HttpResponse json(const Json& value, int status = 200);
     static HttpResponse text(std::string body, int status = 200);
@@ -76,18 +84,20 @@ struct HttpLimits {
     size_t body_bytes_max = 1 << 20;
     size_t connections_max = 4096;
     size_t streams_max = 32;
+    size_t answer_bytes_max = 64 << 20;  // of answers in one piece that are on their way; one longer than this goes alone
     size_t connections_per_address_max = 4096;
     Duration header_deadline = seconds(10);
     Duration body_deadline = seconds(30);
     Duration write_deadline = seconds(30);
     Duration idle_deadline = seconds(60);
     Duration stream_patience = seconds(2);
+    Duration first_piece_patience = seconds(5);
 };
 
 // What became of connections since the start.
 struct HttpStats {
     size_t connections = 0;    // open
-    size_t streams = 0;        // on their way
+    size_t streams = 0;        // longer than a piece, on their way
     uint64_t refused = 0;      // R3
     uint64_t late_header = 0;  // past their deadlines (R2)
     uint64_t late_body = 0;

@@ -27,6 +27,18 @@ class HttpServerFixture : public ::testing::Test {
             response.etag = request.query.contains("etag");
             return response;
         });
+        server.route("GET", "/shared", [this](const HttpRequest&) {
+            HttpResponse response = HttpResponse::text("");
+            response.shared = shared_;
+            response.etag = true;
+            return response;
+        });
+        server.route("GET", "/kept", [this](const HttpRequest& request) {
+            HttpResponse response = stream(request);
+            response.at_hand = [this] { return kept_; };
+            response.keep = [this](const SharedBody& body) { kept_ = body; };
+            return response;
+        });
         server.route("GET", "/stream", [this](const HttpRequest& request) { return stream(request); });
         server.observe([this](const HttpObservation& seen) {
             const std::lock_guard lock(mutex_);
@@ -57,6 +69,8 @@ class HttpServerFixture : public ::testing::Test {
     std::mutex mutex_;
     std::vector<HttpObservation> seen_;
     std::atomic<int> asked_ = 0;
+    const SharedBody shared_ = std::make_shared<const PreparedBody>(std::string(200'000, 's'));
+    SharedBody kept_;  // the stream worker's
     void TearDown() override { running_.reset(); }
 };
 
