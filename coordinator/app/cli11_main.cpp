@@ -45,6 +45,7 @@ int run(const Arguments& arguments) {
     std::signal(SIGPIPE, SIG_IGN);
     log::start(log::level_from(settings->log_level, log::Level::Info));
     log::info("starting", {{"version", BASMALIN_VERSION}});
+    make_room_for_connections(settings->http);
     const std::string address = settings->http.address;
     Coordinator coordinator(std::move(*settings), [arguments] { return load(arguments); });
     if (auto started = coordinator.start(); !started) {

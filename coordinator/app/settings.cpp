@@ -1,11 +1,13 @@
 #include "coordinator/app/settings.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "shared/base/file.h"
 #include "shared/base/ids.h"
+#include "shared/base/log.h"
 
 namespace basmalin::coordinator {
 
@@ -13,6 +15,7 @@ namespace {
 
 constexpr size_t token_characters_least = 16;
 constexpr size_t token_file_bytes_max = 4096;
+constexpr rlim_t files_besides = 256;  // of the store, the broker, the log
 
 }  // namespace
 
@@ -65,6 +68,20 @@ Result<void> check(const Settings& settings) {
     }
     if (!wrong.empty()) return fail(Code::Invalid, wrong);
     return {};
+}
+
+void make_room_for_connections(HttpSettings& http) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    const auto wanted = static_cast<rlim_t>(http.connections_max) + files_besides;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = std::min(wanted, limit.rlim_max);
+        if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    }
+    if (limit.rlim_cur >= wanted) return;
+    http.connections_max = limit.rlim_cur > files_besides + 8 ? static_cast<int64_t>(limit.rlim_cur - files_besides) : 8;
+    log::warn("connections_max_lowered",
+              {{"open_files_max", static_cast<int64_t>(limit.rlim_cur)}, {"now", http.connections_max}, {"remedy", "raise LimitNOFILE"}});
 }
 
 Result<std::string> api_token(const std::string& path) {

@@ -46,6 +46,9 @@ struct Settings {
 void declare(Schema& schema, Settings& settings);
 // What the bounds of single settings cannot say: Invalid when settings contradict each other or name files that are not there.
 Result<void> check(const Settings& settings);
+// Raises this process's limit of open files as far as http.connections_max and the store need, and lowers connections_max, with a line
+// in the log, where the system does not allow that many: beyond it no 503 could be said any more, and no file opened.
+void make_room_for_connections(HttpSettings& http);
 
 // The API's token: read from the file, or made at the first start (32 random bytes in hex, mode 0600).
 Result<std::string> api_token(const std::string& path);

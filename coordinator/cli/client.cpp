@@ -62,8 +62,8 @@ static Error refusal(const HttpAnswer& answer, const std::string& url) {
     return refused;
 }
 
-Result<HttpAnswer> Client::ask(const std::string& path, const Parameters& parameters, const std::vector<int>& also) {
-    auto answer = transport_->get(target_of(path, parameters), token_);
+Result<HttpAnswer> Client::ask(const std::string& path, const Parameters& parameters, const std::vector<int>& also, const OnPiece& on_piece) {
+    auto answer = transport_->get(target_of(path, parameters), token_, on_piece);
     if (!answer) return pass(answer);
     const bool good = (answer->status >= 200 && answer->status < 300) || std::find(also.begin(), also.end(), answer->status) != also.end();
     if (!good) return std::unexpected(refusal(*answer, url_));
@@ -78,10 +78,10 @@ Result<Json> Client::get(const std::string& path, const Parameters& parameters, 
     return json;
 }
 
-Result<std::string> Client::get_text(const std::string& path, const Parameters& parameters) {
-    auto answer = ask(path, parameters, {});
+Result<void> Client::get_text(const std::string& path, const Parameters& parameters, const OnPiece& on_piece) {
+    auto answer = ask(path, parameters, {}, on_piece);
     if (!answer) return pass(answer);
-    return std::move(answer->body);
+    return {};
 }
 
 Result<void> Client::each_item(const std::string& path, Parameters parameters, const std::function<bool(const Json&)>& each) {

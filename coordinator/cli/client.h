@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,11 +21,14 @@ struct HttpAnswer {
     std::string body;
 };
 
-// One HTTP GET; Unavailable or Timeout when no answer came. httplib_transport.cpp implements it; tests give their own.
+using OnPiece = std::function<void(std::string_view)>;
+
+// One HTTP GET; Unavailable or Timeout when no answer came. With `on_piece` the body of a 2xx answer goes there as it comes, however
+// long it is. httplib_transport.cpp implements it; tests give their own.
 class Transport {
   public:
     virtual ~Transport() = default;
-    virtual Result<HttpAnswer> get(const std::string& target, const std::string& token) = 0;
+    virtual Result<HttpAnswer> get(const std::string& target, const std::string& token, const OnPiece& on_piece) = 0;
 };
 
 // `url` is "http://host:port" or "https://host:port", with nothing behind it.
@@ -37,13 +41,13 @@ class Client {
 
     // The body of a 2xx answer (or of a status in `also`), as JSON. The API's own error otherwise, with its hint.
     Result<Json> get(const std::string& path, const Parameters& parameters = {}, std::vector<int> also = {});
-    // The body as text.
-    Result<std::string> get_text(const std::string& path, const Parameters& parameters);
+    // The body as text, piece by piece.
+    Result<void> get_text(const std::string& path, const Parameters& parameters, const OnPiece& on_piece);
     // Every item of a paged list, page by page, until `each` returns false.
     Result<void> each_item(const std::string& path, Parameters parameters, const std::function<bool(const Json&)>& each);
 
   private:
-    Result<HttpAnswer> ask(const std::string& path, const Parameters& parameters, const std::vector<int>& also);
+    Result<HttpAnswer> ask(const std::string& path, const Parameters& parameters, const std::vector<int>& also, const OnPiece& on_piece = {});
     std::unique_ptr<Transport> transport_;
     std::string url_;
     std::string token_;

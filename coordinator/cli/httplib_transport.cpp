@@ -15,11 +15,21 @@ class HttplibTransport final : public Transport {
     }
     bool valid() const { return client_.is_valid(); }
 
-    Result<HttpAnswer> get(const std::string& target, const std::string& token) override {
+    Result<HttpAnswer> get(const std::string& target, const std::string& token, const OnPiece& on_piece) override {
         httplib::Headers headers;
         if (!token.empty()) headers.emplace("Authorization", "Bearer " + token);
-        const httplib::Result result = client_.Get(target.c_str(), headers);
-        if (result) return HttpAnswer{result->status, result->body};
+        HttpAnswer answer;
+        const auto on_head = [&](const httplib::Response& response) {
+            answer.status = response.status;
+            return true;
+        };
+        const auto on_body = [&](const char* bytes, size_t count) {
+            const std::string_view piece(bytes, count);
+            on_piece && answer.status / 100 == 2 ? on_piece(piece) : void(answer.body += piece);
+            return true;
+        };
+        const httplib::Result result = client_.Get(target.c_str(), headers, on_head, on_body);
+        if (result) return answer;
         const httplib::Error error = result.error();
         if (error == httplib::Error::SSLServerVerification || error == httplib::Error::SSLConnection || error == httplib::Error::SSLLoadingCerts)
             return fail(Code::Denied, url_ + ": its TLS certificate is not trusted here", "install the certificate's authority on this machine");

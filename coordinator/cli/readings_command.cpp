@@ -32,14 +32,14 @@ Result<Parameters> parameters_of(const ReadingsRequest& request) {
 
 // Lines of a table that goes on: fixed widths, so that what follows stays below what came.
 std::string line_of(const Json& reading) {
-    const auto pad = [](std::string text, size_t width) {
-        size_t shown = 0;
-        for (const char c : text) shown += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
+    const auto pad = [](const std::string& cell, size_t width) {
+        std::string text = printable(cell);
+        const size_t shown = width_of(text);
         if (shown < width) text.append(width - shown, ' ');
         return text + "  ";
     };
     return pad(reading["time"].as_string() + (reading["estimated"].as_bool() ? "~" : ""), 25) + pad(reading["device"].as_string(), 20) +
-           pad(reading["quantity"].as_string(), 24) + value_text(reading["value"], reading["unit"].as_string()) + "\n";
+           pad(reading["quantity"].as_string(), 24) + printable(value_text(reading["value"], reading["unit"].as_string())) + "\n";
 }
 
 std::vector<Cell> row_of(const Json& reading, bool steps) {
@@ -94,11 +94,7 @@ Result<void> show_readings(Client& client, const Terminal& terminal, const Readi
     if (request.follow) return follow(client, terminal, request, std::move(*parameters));
     if (request.csv) {
         parameters->emplace_back("format", "csv");
-        parameters->emplace_back("limit", "1000000");
-        auto text = client.get_text("/api/readings", *parameters);
-        if (!text) return pass(text);
-        terminal.write(*text);
-        return {};
+        return client.get_text("/api/readings", *parameters, [&](std::string_view piece) { terminal.write(std::string(piece)); });
     }
     const bool steps = !request.step.empty();
     bool estimated = false;

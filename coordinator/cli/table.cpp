@@ -7,17 +7,23 @@
 #include <ctime>
 
 namespace basmalin::coordinator {
-namespace {
 
 std::string printable(std::string_view text) {
     std::string out;
-    for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const bool c1 = byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;  // U+0080 to U+009F
+        out += byte < 0x20 || byte == 0x7f || c1 ? '?' : text[i];
+        if (c1) ++i;
+    }
     return out;
 }
 
 size_t width_of(std::string_view text) {
     return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
+
+namespace {
 
 const char* colour_of(Shade shade) {
     switch (shade) {

@@ -18,8 +18,11 @@ struct Cell {
     Shade shade = Shade::Plain;
 };
 
-// Columns as wide as their widest cell, two spaces between, the last one free. Control characters of a cell become '?': a name
-// from a garden cannot move the cursor. Width counts characters, not bytes.
+// Control characters become '?': a name or a text from a garden cannot move the cursor.
+std::string printable(std::string_view text);
+size_t width_of(std::string_view text);  // characters, not bytes
+
+// Columns as wide as their widest cell, two spaces between, the last one free; cells are made printable.
 class Table {
   public:
     explicit Table(std::vector<std::string> headings) : headings_(std::move(headings)) {}

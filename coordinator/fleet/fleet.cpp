@@ -31,6 +31,8 @@ namespace {
 
 std::string_view state_of(const Device& device) { return device.health ? to_string(device.health->state) : "unknown"; }
 
+constexpr Duration clock_step_least = seconds(5);
+
 void move_on(WallTime& newest, WallTime time) { newest = std::max(newest, time); }
 
 }  // namespace
@@ -178,7 +180,9 @@ void Fleet::on_status(const std::string& id, const Status& status, bool retained
     if (node == nullptr) return;
     set_garden(*node, status.garden);
     const Presence presence = status.online ? Presence::Online : status.reason == "shutdown" ? Presence::Offline : Presence::Lost;
-    set_presence(*node, presence, now);
+    // A broker that came back with an old copy says "online" of a node that is known to be gone.
+    const bool old_news = retained && status.online && (node->presence == Presence::Lost || node->presence == Presence::Offline);
+    if (!old_news) set_presence(*node, presence, now);
     const bool another =
         (!status.agent_version.empty() && node->agent_version != status.agent_version) || (status.boot != 0 && node->boot != status.boot);
     if (!status.agent_version.empty()) node->agent_version = status.agent_version;
@@ -280,7 +284,28 @@ void Fleet::on_welcomed(const std::string& id, uint64_t epoch) {
     changed(found->second, true);
 }
 
-void Fleet::tick(WallTime now) {
+// R8
+void Fleet::follow_clock(WallTime now, MonoTime mono) {
+    const int64_t offset_ms = now.ms - mono.ms;
+    const Duration step{offset_ms - clock_offset_ms_.value_or(offset_ms)};
+    clock_offset_ms_ = offset_ms;
+    if (step < clock_step_least && step > Duration{-clock_step_least.ms}) return;
+    // What came since the step has its time by the new clock already.
+    const auto moved = [&](WallTime& time) {
+        const bool before_the_step = step.ms > 0 ? time + step <= now : time > now;
+        if (before_the_step) time = time + step;
+    };
+    moved(hearing_since_);
+    for (auto& [id, node] : nodes_) {
+        if (node.presence != Presence::Online) continue;
+        moved(node.last_seen);
+        moved(node.presence_since);
+        changed(node, false);
+    }
+}
+
+void Fleet::tick(WallTime now, MonoTime mono) {
+    follow_clock(now, mono);
     if (!hearing_) return;
     for (auto& [id, node] : nodes_) {
         if (node.presence != Presence::Online && node.presence != Presence::Unknown) continue;

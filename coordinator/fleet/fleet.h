@@ -10,6 +10,7 @@
 // R6  Counts of gardens and presence are kept with each change: asking for them costs nothing.
 // R7  A change of what a node is (garden, version, boot, presence, gaps, devices) is saved soon; what repeats by itself
 //     (health, last_seen) at most every save_interval of a node.
+// R8  A step of the wall clock is no silence: what was heard stays as long ago as it was.
 #pragma once
 
 #include <cstdint>
@@ -109,7 +110,7 @@ class Fleet {
     void on_commit(const CommitResult& committed, const std::vector<IncomingBatch>& batches, WallTime now);
     // The node was told of the store's epoch.
     void on_welcomed(const std::string& node, uint64_t epoch);
-    void tick(WallTime now);  // silence becomes Lost
+    void tick(WallTime now, MonoTime mono);  // silence becomes Lost
 
     const std::map<std::string, Node>& nodes() const { return nodes_; }
     const Node* node(const std::string& id) const;
@@ -123,6 +124,7 @@ class Fleet {
     uint64_t refused_total() const { return refused_total_; }
 
   private:
+    void follow_clock(WallTime now, MonoTime mono);
     Node* known(const std::string& id, WallTime now);  // null: refused
     Node* heard(const std::string& id, bool retained, WallTime now);
     Device* device_of(Node& node, const std::string& name);  // null: refused
@@ -152,6 +154,7 @@ class Fleet {
     std::string save_cursor_;              // the node after which the next look for due ones begins
     bool hearing_ = false;
     WallTime hearing_since_;
+    std::optional<int64_t> clock_offset_ms_;  // wall minus monotonic, at the last tick
     uint64_t refused_total_ = 0;
     uint64_t version_ = 0;
 };

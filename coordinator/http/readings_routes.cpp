@@ -1,5 +1,6 @@
 // /api/readings: which series, which time, which shape; the rest is reading_stream's.
 #include "coordinator/http/reading_stream.h"
+#include "shared/http/message.h"
 
 namespace basmalin::coordinator {
 namespace {
@@ -60,7 +61,10 @@ Result<std::map<SeriesId, SeriesInfo>> resolve(const Fleet& fleet, const Which& 
     return found;
 }
 
-bool prefers_csv(const HttpRequest& request) { return request.header("accept").find("text/csv") != std::string::npos; }
+bool prefers_csv(const HttpRequest& request) {
+    const std::string accept = request.header("accept");
+    return http_message::quality_of(accept, "text/csv").value_or(0) > http_message::quality_of(accept, "application/json").value_or(0);
+}
 
 // What was stored of these series, as far as the fleet knows. What is re-timed, retired or defined late shows once chart_good_for is over.
 std::string state_of(const Fleet& fleet, const std::map<SeriesId, SeriesInfo>& series) {

@@ -8,7 +8,7 @@ namespace basmalin::coordinator {
 namespace {
 
 constexpr size_t nodes_per_save_max = 256;
-constexpr Duration maintain_at_least = seconds(2);  // a step even under load, so that the store's hot part stays bounded
+constexpr int64_t load_per_maintenance = 4;  // under load a step is followed by so many times its own length without one
 constexpr Duration maintain_after_error = seconds(30);
 constexpr Duration listen_on = milliseconds(200);  // after unsubscribing: what is on its way still comes
 
@@ -16,7 +16,7 @@ constexpr Duration listen_on = milliseconds(200);  // after unsubscribing: what 
 
 void Ingest::tick() {
     const MonoTime now = clock_.mono();
-    fleet_.tick(clock_.wall());
+    fleet_.tick(clock_.wall(), now);
     if (events_held_ > 0) log::info("events_not_logged", {{"count", events_held_}});
     events_held_ = 0;
     events_left_ = events_per_second_max;
@@ -58,16 +58,18 @@ void Ingest::save_records(std::vector<NodeRecord> records) {
     if (!saving_) fleet_.save_again(*shared);
 }
 
-// A step when the ring is empty, or when none was for a while.
+// One step after the other when the ring is empty; under load a fifth of the writer's time, so that the store's hot part stays bounded.
 void Ingest::maintain() {
     const Duration since = clock_.mono() - maintained_at_;
     if (maintaining_ || ending_ != Ending::No || since < maintain_wait_) return;
-    if (up_.messages() > 0 && since < std::max(maintain_wait_, maintain_at_least)) return;
-    maintained_at_ = clock_.mono();
+    if (up_.messages() > 0 && since < std::max(maintain_wait_, maintain_rest_)) return;
     maintaining_ = writer_->run([this](Store& store) {
+        const MonoTime begun = clock_.mono();
         auto more = store.maintain(clock_.wall());
-        post([more = std::move(more)](Ingest& self) {
+        post([more = std::move(more), took = clock_.mono() - begun](Ingest& self) {
             self.maintaining_ = false;
+            self.maintained_at_ = self.clock_.mono();
+            self.maintain_rest_ = Duration{std::max<int64_t>(took.ms, 1) * load_per_maintenance};
             self.maintain_wait_ = !more ? maintain_after_error : *more ? Duration{} : self.options_.maintain_every;
             if (!more && self.chore_gate_.open(self.clock_.mono())) {
                 log::warn("maintenance_failed", {{"error", more.error().message()}});

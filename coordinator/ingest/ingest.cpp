@@ -230,11 +230,8 @@ void Ingest::greet() {
 std::vector<Ingest::Answer> Ingest::answers_to(const std::map<std::string, Greeting>& greetings, Store& store) {
     std::vector<Answer> answers;
     for (const auto& [node, greeting] : greetings) {
-        if (greeting.clock) {
-            const auto noted = store.note_boot(node, greeting.streams.front(), *greeting.clock);
-            if (!noted) log::warn("boot_clock_not_noted", {{"node", node}, {"error", noted.error().message()}});
-        }
-        Answer answer{.node = node, .welcome = {}};
+        Answer answer{.node = node, .welcome = {}, .clock_noted = {}};
+        if (greeting.clock) answer.clock_noted = store.note_boot(node, greeting.streams.front(), *greeting.clock);
         answer.welcome.epoch = store.epoch();
         answer.welcome.streams = store.marks(node, greeting.streams);
         for (const uint64_t stream : greeting.acked_streams) {
@@ -249,6 +246,8 @@ std::vector<Ingest::Answer> Ingest::answers_to(const std::map<std::string, Greet
 void Ingest::answer(std::vector<Answer> answers) {
     greeting_ = false;
     for (Answer& one : answers) {
+        if (const auto& noted = one.clock_noted; !noted && boot_gate_.open(clock_.mono()))
+            log::warn("boot_clock_not_noted", {{"node", one.node}, {"error", noted.error().message()}, {"suppressed", boot_gate_.suppressed()}});
         one.welcome.time = clock_.wall();
         const Topic topic{.node = one.node, .kind = Topic::Kind::Welcome, .device = {}};
         outbox_.put({.key = "welcome " + one.node, .topic = topic.text(), .payload = encode(one.welcome)});
@@ -304,7 +303,8 @@ void Ingest::on_commit_failed(const Error& why, bool given_up) {
     if (given_up) {
         ++counts_.batches_given_up;
         if (observer_.given_up) observer_.given_up();
-        log::error("batch_given_up", {{"error", why.message()}});
+        if (given_up_gate_.open(clock_.mono()))
+            log::error("batch_given_up", {{"error", why.message()}, {"suppressed", given_up_gate_.suppressed()}});
     } else if (commit_gate_.open(clock_.mono())) {
         log::warn("commit_failed", {{"error", why.message()}, {"retrying", true}, {"suppressed", commit_gate_.suppressed()}});
     }

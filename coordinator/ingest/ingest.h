@@ -127,6 +127,7 @@ class Ingest {
     struct Answer {
         std::string node;
         Welcome welcome;
+        Result<void> clock_noted;
     };
     struct Counters {
         std::atomic<uint64_t> received = 0;
@@ -180,6 +181,8 @@ class Ingest {
     std::map<std::string, log::Gate> flood_gates_;    // likewise
     log::Gate lost_gate_{minutes(1)};
     log::Gate commit_gate_{seconds(30)};
+    log::Gate given_up_gate_{seconds(30)};
+    log::Gate boot_gate_{seconds(30)};
     log::Gate chore_gate_{seconds(30)};
     log::Gate shed_gate_{seconds(30)};
     uint64_t shed_logged_ = 0;
@@ -193,6 +196,7 @@ class Ingest {
     MonoTime probed_at_;
     MonoTime maintained_at_;
     Duration maintain_wait_;
+    Duration maintain_rest_;
     bool saving_ = false;
     bool save_failed_ = false;
     bool maintaining_ = false;

@@ -10,16 +10,18 @@ Ring::Push Ring::push(Arrived message) {
     {
         const std::lock_guard lock(mutex_);
         const size_t bytes = cost(message);
-        if (queue_.size() >= limits_.messages_max || bytes_ + bytes > limits_.bytes_max) return Push::Full;
-        size_t& of_node = of_node_[message.topic.node];
-        if (of_node >= limits_.node_messages_max) {
+        if (messages_ >= limits_.messages_max || bytes_ + bytes > limits_.bytes_max) return Push::Full;
+        const auto known = of_node_.find(message.topic.node);
+        if (known != of_node_.end() && known->second.size() >= limits_.node_messages_max) {
             ++crowded_[message.topic.node];
             return Push::NodeFull;
         }
-        ++of_node;
+        const auto queue = known != of_node_.end() ? known : of_node_.try_emplace(message.topic.node).first;
+        if (queue->second.empty()) turns_.push_back(&*queue);
         bytes_ += bytes;
+        ++messages_;
         ++pushed_;
-        queue_.push_back(std::move(message));
+        queue->second.push_back(std::move(message));
     }
     came_.notify_one();
     return Push::Taken;
@@ -28,16 +30,18 @@ Ring::Push Ring::push(Arrived message) {
 std::vector<Arrived> Ring::take_locked(size_t messages_max, size_t bytes_max) {
     std::vector<Arrived> out;
     size_t bytes = 0;
-    while (!queue_.empty() && out.size() < messages_max) {
-        Arrived& first = queue_.front();
-        const size_t its_bytes = cost(first);
+    while (messages_ > 0 && out.size() < messages_max) {
+        auto& [node, queue] = *turns_.front();
+        const size_t its_bytes = cost(queue.front());
         if (!out.empty() && bytes + its_bytes > bytes_max) break;
         bytes += its_bytes;
         bytes_ -= its_bytes;
-        const auto of_node = of_node_.find(first.topic.node);
-        if (--of_node->second == 0) of_node_.erase(of_node);
-        out.push_back(std::move(first));
-        queue_.pop_front();
+        --messages_;
+        out.push_back(std::move(queue.front()));
+        queue.pop_front();
+        if (!queue.empty()) turns_.push_back(turns_.front());
+        turns_.pop_front();
+        if (queue.empty()) of_node_.erase(of_node_.find(node));
     }
     return out;
 }
@@ -50,7 +54,7 @@ std::vector<Arrived> Ring::take(size_t messages_max, size_t bytes_max) {
 std::vector<Arrived> Ring::gather(const Gather& bounds) {
     std::unique_lock lock(mutex_);
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(bounds.most.ms);
-    while (!queue_.empty() && !hurry_ && queue_.size() < bounds.messages_max && bytes_ < bounds.bytes_max) {
+    while (messages_ > 0 && !hurry_ && messages_ < bounds.messages_max && bytes_ < bounds.bytes_max) {
         const auto now = std::chrono::steady_clock::now();
         const uint64_t seen = pushed_;
         const auto until = std::min(end, now + std::chrono::milliseconds(bounds.idle.ms));
@@ -74,7 +78,7 @@ void Ring::hurry() {
 
 size_t Ring::messages() const {
     const std::lock_guard lock(mutex_);
-    return queue_.size();
+    return messages_;
 }
 
 size_t Ring::bytes() const {
@@ -84,7 +88,7 @@ size_t Ring::bytes() const {
 
 double Ring::fullness() const {
     const std::lock_guard lock(mutex_);
-    return std::max(static_cast<double>(queue_.size()) / static_cast<double>(limits_.messages_max),
+    return std::max(static_cast<double>(messages_) / static_cast<double>(limits_.messages_max),
                     static_cast<double>(bytes_) / static_cast<double>(limits_.bytes_max));
 }
 

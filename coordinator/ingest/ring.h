@@ -1,6 +1,7 @@
 // What arrived from the broker and waits for its thread. Filled by the MQTT library's thread, which must never wait.
 // R1  Bounded by messages and by bytes; beyond them a message is dropped and its sender told so by silence (no ack: it sends again).
-// R2  One node takes at most node_messages_max places: a node that floods does not shut out the others.
+// R2  One node takes at most node_messages_max places, and nodes are taken from in turn: a node that floods, or whose messages are dear
+//     to store, neither shuts out the others nor goes before them. A node's own messages stay in order.
 // R3  gather() waits for more only while more keeps coming: a lone message goes on after `idle`, a stream of them after `most`.
 // Threads: any number that push, one that takes.
 #pragma once
@@ -66,9 +67,11 @@ class Ring {
     const RingLimits limits_;
     mutable std::mutex mutex_;
     std::condition_variable came_;
-    std::deque<Arrived> queue_;
-    std::unordered_map<std::string, size_t> of_node_;
+    using Queues = std::unordered_map<std::string, std::deque<Arrived>>;
+    Queues of_node_;                             // none is empty
+    std::deque<Queues::value_type*> turns_;      // each of them once
     std::map<std::string, uint64_t> crowded_;
+    size_t messages_ = 0;
     size_t bytes_ = 0;
     uint64_t pushed_ = 0;
     bool hurry_ = false;

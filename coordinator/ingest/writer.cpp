@@ -130,7 +130,12 @@ void Writer::take() {
 
 // R6
 void Writer::commit_next() {
-    const auto end = following_.begin() + static_cast<std::ptrdiff_t>(std::min(following_.size(), options_.batches_max));
+    auto end = following_.begin();
+    uint64_t readings = 0;
+    for (size_t n = 0; end != following_.end() && n < options_.batches_max && readings < options_.readings_max; ++end, ++n) {
+        const auto view = open_batch(end->stream, end->bytes);
+        if (view) readings += view->header.readings;
+    }
     std::vector<IncomingBatch> group(std::make_move_iterator(following_.begin()), std::make_move_iterator(end));
     following_.erase(following_.begin(), end);
     commit(std::move(group));

@@ -7,7 +7,8 @@
 //     between, then it is the store that is ill, not they: further ones are counted and not acked, so the gateways keep them.
 // R4  A message whose envelope cannot be decoded is reported with its node and not acked: there is nothing to ack.
 // R5  At most results_max results wait for the loop: a loop that is slow slows the writer.
-// R6  A transaction holds at most batches_max batches, however many tiny ones a message carries: the rest of what was taken follows.
+// R6  A transaction holds at most batches_max batches and about readings_max readings, however many a message carries: the rest of what
+//     was taken follows. The store holds each batch to the number of readings that its header tells.
 // R7  Other work on the store (marks, saves, maintenance) runs between commits, in the order given.
 #pragma once
 
@@ -32,6 +33,7 @@ struct WriterOptions {
     Backoff retry{.first = milliseconds(200), .cap = seconds(10)};
     int64_t results_max = 8;
     size_t batches_max = 4096;  // R6
+    uint64_t readings_max = 4'000'000;
     int condemned_in_a_row_max = 16;  // R3
 };
 

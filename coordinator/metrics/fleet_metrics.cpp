@@ -131,8 +131,20 @@ struct FleetMetrics::Families {
     Family<Gauge>&descriptors, &descriptors_max, &threads, &started;
     std::array<Family<Gauge>*, shown_values.size()> values{};
 
-    std::set<std::string> own_devices;     // with a label of their own
-    std::set<std::string> own_quantities;
+    // With a label of their own; a node takes at most a quarter of the places.
+    struct Places {
+        std::set<std::string> taken;
+        std::map<std::string, size_t> by_node;
+        std::string label(const std::string& node, std::string name, size_t most) {
+            if (taken.contains(name)) return name;
+            if (taken.size() >= most || by_node[node] >= std::max<size_t>(most / 4, 1)) return std::string(other);
+            ++by_node[node];
+            taken.insert(name);
+            return name;
+        }
+    };
+    Places devices_own;
+    Places quantities_own;
     WallTime hot_since;                    // received, of the oldest hot batch; 0 if none
     WallTime start;
 };
@@ -176,16 +188,11 @@ void FleetMetrics::on_commit(const std::vector<IncomingBatch>& batches, const Co
     for (const Latest& latest : committed.latest) {
         const Series* series = fleet_.series(latest.series);
         if (series == nullptr || latest.readings == 0) continue;
-        const auto within = [](std::set<std::string>& own, std::string name, size_t most) {
-            if (own.contains(name)) return name;
-            if (own.size() >= most) return std::string(other);
-            own.insert(name);
-            return name;
-        };
-        const std::string device = series->info.node + '/' + series->info.device;
+        const std::string& node = series->info.node;
         families_->readings
-            .with({within(families_->own_quantities, series->info.quantity, quantities_max),
-                   within(families_->own_devices, device, static_cast<size_t>(options_.devices_max)), "stored"})
+            .with({families_->quantities_own.label(node, series->info.quantity, quantities_max),
+                   families_->devices_own.label(node, node + '/' + series->info.device, static_cast<size_t>(options_.devices_max)),
+                   "stored"})
             .add(static_cast<double>(latest.readings));
     }
 }

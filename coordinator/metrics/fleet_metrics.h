@@ -1,6 +1,7 @@
 // What the coordinator shows to Prometheus: its requests, its ingest, its store, its process, and every node's health.
 // R1  Bounded whatever a fleet sends: devices beyond devices_max share device_id="_other", nodes beyond nodes_max have no
-//     health gauges of their own (they are counted), quantities beyond the budget share sensor_type="_other".
+//     health gauges of their own (they are counted), quantities beyond the budget share sensor_type="_other". One node takes at
+//     most a quarter of either budget.
 // R2  basmalin_batches_received_total is the sum of basmalin_batches_total over its outcomes (stored, duplicate, dead, refused,
 //     given_up), at every scrape.
 // R3  Gauges are set from the fleet at each exposition; counters are told as things happen.

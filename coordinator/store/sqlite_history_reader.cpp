@@ -199,7 +199,7 @@ Result<void> HistoryReader::read_day(const std::vector<WantedSeries>& wanted, in
                     if (!series_wanted.contains(column.series)) continue;
                     values_read += table.rows;
                     if (values_read > day_values_max)
-                        return fail(Code::Full, "the query holds too many readings of one day", "ask for fewer series");
+                        return fail(Code::Invalid, "the query holds too many readings of one day", "ask for fewer series");
                     if (times.empty()) {
                         auto decoded = chunk_times(table);
                         if (!decoded) {

@@ -182,7 +182,7 @@ Result<void> HotReader::add_batch(const HotRef& ref, std::string_view bytes, int
             if (!wanted_.contains(series)) continue;
             values_read += rows.times_ms.size();
             if (values_read > values_max)
-                return fail(Code::Full, "the query holds too many readings of one day", "ask for a shorter time or fewer series");
+                return fail(Code::Invalid, "the query holds too many readings of one day", "ask for a shorter time or fewer series");
             add_points(columns, {series, timing.estimated}, rows.times_ms, timing.offset_ms, rows.columns[c], from_ms, to_ms);
         }
     }

@@ -79,6 +79,7 @@ Result<void> SqliteStore::note_boot(const std::string& node, uint64_t stream, co
     if (!believed(offset, clock.wall())) return {};
     if (!(*state)->clock.hear_synced(offset.boot_no, offset.offset_ms, offset.error_ms)) return {};
     (*state)->changed_boots.insert(offset.boot_no);
+    while (const auto forgotten = (*state)->clock.trim()) (*state)->changed_boots.insert(*forgotten);
     auto saved = fleet_.transaction([&] { return save_boots(stream, **state); });
     if (!saved) {
         forget_streams();

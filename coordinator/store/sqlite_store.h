@@ -13,6 +13,8 @@
 // S7  The disk gets back what a backlog took: pages that are free beyond what the coming days need are cut off, a few at a time.
 // S8  Indexes hold nothing that the tables do not: damaged ones are made again, of fleet.db at the start that finds it, or when a
 //     compaction cannot read on, once a run.
+// S9  What cannot be undone is not done on one look at the wall clock: when it has leapt ahead by a week or more since the last look,
+//     an hour ago or before the start, nothing is retired for a day, and an event says so.
 // Room-internal: others include store.h. Thread: one, the writer's.
 #pragma once
 
@@ -92,6 +94,8 @@ class SqliteStore final : public Store {
         std::set<uint64_t> asking;                              // streams that got a batch of unknown layout
         std::set<std::string> told;                             // nodes that got an event
         std::vector<std::pair<std::string, std::string>> said;  // of a node, for its events
+        std::set<uint64_t> to_resolve;                          // streams with pending batches that got a new layout
+        std::optional<MonoTime> resolve_until;
         std::optional<std::string> condemned;                   // why whatever comes is a dead letter
         int64_t hot_batches = 0;
         int64_t hot_bytes = 0;
@@ -172,6 +176,7 @@ class SqliteStore final : public Store {
     Result<void> finish_move(Move& move);
     Result<bool> merge_step(WallTime now);
     Result<bool> retention_step(WallTime now);
+    Result<bool> clock_is_steady(WallTime now);
     Result<bool> checkpoint_step(WallTime now);
     Result<bool> shrink_step(WallTime now);
     Result<bool> shrink(int32_t which, bool& begun, WallTime now);

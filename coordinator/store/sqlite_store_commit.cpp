@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t clock_ahead_ms = 5 * 60'000;
 constexpr int64_t after_sealing_ms_max = 3'600'000;  // a reading is never later than its batch's sealing by more
 constexpr int64_t resolve_batch_max = 256;
+constexpr Duration resolve_for = milliseconds(50);
 constexpr int64_t ask_again_ms = 60'000;
 constexpr size_t events_per_commit_max = 100;
 constexpr size_t ack_ranges_max = 256;
@@ -68,6 +69,12 @@ Result<CommitResult> SqliteStore::commit_all(Commit& work, std::span<const Incom
             auto outcome = take(work, batch);
             if (!outcome) return pass(outcome);
             work.result.outcomes.push_back(*outcome);
+        }
+        for (const uint64_t stream : work.to_resolve) {
+            auto state = cached(stream);
+            if (!state) return pass(state, "resolve");
+            if (auto resolved = resolve_pending(work, stream, **state, 0); !resolved) return resolved;
+            if ((*state)->pending == 0) work.asking.erase(stream);
         }
         if (auto kept = keep_events(work, batches.empty() ? WallTime{} : batches.back().received); !kept) return kept;
         return save_streams(work);
@@ -167,7 +174,10 @@ void SqliteStore::hear(StreamState& state, const IncomingBatch& batch, const Bat
 
 Result<Outcome> SqliteStore::take_readings(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view) {
     const BatchHeader& header = view.header;
-    auto body = decode_body(view.body, [&](uint32_t id) { return state.layout(id); });
+    // What a few bytes may open to is bounded by what the header says of them.
+    DecodeLimits limits;
+    limits.values_max = std::min<size_t>(limits.values_max, header.readings);
+    auto body = decode_body(view.body, [&](uint32_t id) { return state.layout(id); }, limits);
     const bool pending = !body && body.error().code == Code::NotFound;
     if (!body && !pending) return bury(work, batch, header.seq, body.error().text);
     std::vector<Layout> definitions;
@@ -181,6 +191,7 @@ Result<Outcome> SqliteStore::take_readings(Commit& work, const IncomingBatch& ba
     Placement placement{believed(header, batch.received), header.first.ms, header.sealed_mono.ms};
     if (!pending && !body->groups.empty() && !span_of(*body, header, placement.first_ms, placement.last_ms))
         return bury(work, batch, header.seq, "a reading's time is before its boot or after its sealing");
+    const size_t known_before = state.layouts.size();
     for (const Layout& layout : definitions) {
         auto fault = define(work, batch, state, layout);
         if (!fault) return pass(fault);
@@ -205,9 +216,7 @@ Result<Outcome> SqliteStore::take_readings(Commit& work, const IncomingBatch& ba
         note_latest(work, state, *body, timing_of_batch(header, boot_no, state.clock, batch.received));
     }
     work.result.bytes_stored += batch.bytes.size();
-    if (!definitions.empty() && state.pending > 0) {
-        if (auto resolved = resolve_pending(work, batch.stream, state, 0); !resolved) return pass(resolved);
-    }
+    if (state.layouts.size() > known_before && state.pending > 0) work.to_resolve.insert(batch.stream);
     if (state.pending > 0 && batch.received.ms - state.asked_ms >= ask_again_ms) {
         work.asking.insert(batch.stream);
         state.asked_ms = batch.received.ms;
@@ -295,8 +304,11 @@ Result<void> SqliteStore::keep_gaps(Commit& work, const std::string& node, const
     return sql_.trim_gaps.run();
 }
 
-// Batches that waited for definitions, a bounded number from after_id on; the rest is maintain()'s.
+// Batches that waited for definitions, from after_id on, for a bounded time of the whole commit: what waits may be dear to decode. The
+// rest is maintain()'s.
 Result<void> SqliteStore::resolve_pending(Commit& work, uint64_t stream, StreamState& state, int64_t after_id) {
+    SystemClock clock;
+    if (!work.resolve_until) work.resolve_until = clock.mono() + resolve_for;
     std::vector<std::pair<int64_t, IncomingBatch>> waiting;
     {
         Resetting guard(sql_.pending_after);
@@ -313,15 +325,21 @@ Result<void> SqliteStore::resolve_pending(Commit& work, uint64_t stream, StreamS
             waiting.emplace_back(sql_.pending_after.integer(0), std::move(batch));
         }
     }
+    bool all = waiting.size() < static_cast<size_t>(resolve_batch_max);
     for (const auto& [id, batch] : waiting) {
+        if (clock.mono() >= *work.resolve_until) {
+            all = false;
+            break;
+        }
         auto resolved = resolve_one(work, state, stream, id, batch);
         if (!resolved) return pass(resolved, "resolve");
         if (*resolved) --state.pending;
+        after_id = id;
     }
-    if (waiting.size() == static_cast<size_t>(resolve_batch_max))
-        resolving_[stream] = waiting.back().first;
-    else
+    if (all)
         resolving_.erase(stream);
+    else
+        resolving_[stream] = after_id;
     return {};
 }
 

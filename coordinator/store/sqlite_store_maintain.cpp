@@ -19,6 +19,7 @@ constexpr int64_t merged_well_max = 200'000;
 constexpr int merged_level_of_many = 0;
 constexpr int64_t retired_readings_per_step = 1'000'000;
 constexpr int64_t retention_every_ms = 3'600'000;
+constexpr int64_t leap_least_ms = 7 * 86'400'000LL;
 constexpr int64_t retired_days_per_step = 16;  // (device, day) pairs
 constexpr int64_t checkpoint_every_ms = 600'000;
 constexpr int64_t checkpoint_wal_bytes = 16 << 20;
@@ -281,12 +282,34 @@ void SqliteStore::tell_damaged_chunk(int32_t month, int64_t id, const std::strin
     log::error("store.chunk_damaged", {{"file", path}, {"chunk", id}, {"error", why}});
 }
 
+// S9
+Result<bool> SqliteStore::clock_is_steady(WallTime now) {
+    auto looked = fleet_.integer("SELECT ifnull((SELECT value FROM meta WHERE key = 'looked_ms'), 0)");
+    if (!looked) return pass(looked);
+    auto leapt = fleet_.integer("SELECT ifnull((SELECT value FROM meta WHERE key = 'leapt_ms'), 0)");
+    if (!leapt) return pass(leapt);
+    const bool leaps = *looked != 0 && now.ms - *looked > leap_least_ms;
+    std::string notes = "INSERT OR REPLACE INTO meta(key, value) VALUES('looked_ms', " + std::to_string(now.ms) + ")";
+    if (leaps) notes += ", ('leapt_ms', " + std::to_string(now.ms) + ")";
+    if (auto noted = fleet_.execute(notes); !noted) return pass(noted);
+    if (leaps && options_.retire_after_leap.ms > 0) {
+        events_waiting_.push_back("store: the wall clock is " + std::to_string((now.ms - *looked) / 86'400'000) +
+                                  " days ahead of when the store was last looked after; old months stay for a day");
+        log::warn("store.clock_leapt", {{"days", (now.ms - *looked) / 86'400'000}});
+    }
+    const int64_t since = now.ms - (leaps ? now.ms : *leapt);
+    return std::max(since, -since) >= options_.retire_after_leap.ms;
+}
+
 // A month wholly older than raw_keep: what its readings amount to goes to its year's rollups, then it is unlinked. Doing it again
 // changes nothing.
 Result<bool> SqliteStore::retention_step(WallTime now) {
     if (retiring_ == 0) {
         if (now.ms - retention_ms_ < retention_every_ms) return false;
         retention_ms_ = now.ms;
+        auto steady = clock_is_steady(now);
+        if (!steady) return pass(steady, "retire");
+        if (!*steady) return false;
         for (const int32_t year : rollup_years(options_.folder)) {
             if (first_day_of(year * 12 + 12) * day_ms > now.ms - options_.rollup_keep.ms) continue;
             unlink_database(rollup_path(options_.folder, year));

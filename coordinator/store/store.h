@@ -32,6 +32,7 @@ struct StoreOptions {
     std::string folder = "/var/lib/basmalin-coordinator";
     Duration raw_keep = hours(24 * 400);  // history files older than this are unlinked
     Duration rollup_keep = hours(24 * 3650);
+    Duration retire_after_leap = hours(24);  // not before, once the wall clock leapt ahead: somebody may still set it right
     Duration compact_after = hours(1);       // hot batches older than this move to history
     Duration unsynced_hold = hours(24 * 7);  // batches of a boot without known time wait this long in hot
     int64_t series_per_node_max = 5000;

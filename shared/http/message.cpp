@@ -191,23 +191,30 @@ bool etag_matches(std::string_view if_none_match, std::string_view etag) {
     return found;
 }
 
-bool accepts_gzip(std::string_view accept_encoding) {
-    double gzip = -1;
-    double any = -1;
-    for_each_part(accept_encoding, ',', [&](std::string_view one) {
+std::optional<double> quality_of(std::string_view header, std::string_view name) {
+    std::optional<double> found;
+    for_each_part(header, ',', [&](std::string_view one) {
         const size_t semicolon = one.find(';');
-        const std::string coding = lower(trim(one.substr(0, semicolon)));
+        if (lower(trim(one.substr(0, semicolon))) != name) return;
         double quality = 1;
         if (semicolon != std::string_view::npos) {
-            const std::string_view parameter = trim(one.substr(semicolon + 1));
-            const std::string_view value = parameter.substr(std::min<size_t>(2, parameter.size()));
-            const auto read = std::from_chars(value.data(), value.data() + value.size(), quality);
-            if (lower(parameter.substr(0, 2)) != "q=" || read.ec != std::errc()) quality = 0;
+            for_each_part(one.substr(semicolon + 1), ';', [&](std::string_view parameter) {
+                if (parameter.empty()) quality = 0;
+                if (lower(parameter.substr(0, 2)) != "q=") return;
+                const std::string_view value = parameter.substr(2);
+                if (std::from_chars(value.data(), value.data() + value.size(), quality).ec != std::errc()) quality = 0;
+            });
         }
-        if (coding == "gzip" || coding == "x-gzip") gzip = quality;
-        if (coding == "*") any = quality;
+        found = quality;
     });
-    return gzip >= 0 ? gzip > 0 : any > 0;
+    return found;
+}
+
+bool accepts_gzip(std::string_view accept_encoding) {
+    auto quality = quality_of(accept_encoding, "gzip");
+    if (!quality) quality = quality_of(accept_encoding, "x-gzip");
+    if (!quality) quality = quality_of(accept_encoding, "*");
+    return quality.value_or(0) > 0;
 }
 
 bool is_compressible(std::string_view content_type) {

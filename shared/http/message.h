@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ bool etag_matches(std::string_view if_none_match, std::string_view etag);
 // The tag of the gzipped variant: another strong tag, as RFC 9110 asks.
 std::string gzip_etag(const std::string& etag);
 
+// How much a list of preferences ("text/csv;q=0.5, */*") wants what it names `name` (in lower case): 0 to 1, 1 without a q. Nothing
+// where it does not name it.
+std::optional<double> quality_of(std::string_view header, std::string_view name);
 bool accepts_gzip(std::string_view accept_encoding);
 bool is_compressible(std::string_view content_type);
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include <map>
 
 using namespace basmalin;
@@ -14,13 +16,15 @@ class Script final : public Transport {
   public:
     using Answers = std::map<std::string, std::vector<HttpAnswer>>;
     Script(Answers answers, std::vector<std::string>& asked) : answers_(std::move(answers)), asked_(asked) {}
-    Result<HttpAnswer> get(const std::string& target, const std::string& token) override {
+    Result<HttpAnswer> get(const std::string& target, const std::string& token, const OnPiece& on_piece) override {
         asked_.push_back(target);
         EXPECT_EQ(token, "secret");
         const auto found = answers_.find(target.substr(0, target.find('?')));
         if (found == answers_.end()) return HttpAnswer{404, R"({"error":{"code":"not_found","message":"nothing here","hint":"look elsewhere"}})"};
-        const HttpAnswer answer = found->second.front();
+        HttpAnswer answer = found->second.front();
         if (found->second.size() > 1) found->second.erase(found->second.begin());
+        if (!on_piece || answer.status != 200) return answer;
+        for (const char c : std::exchange(answer.body, "")) on_piece(std::string_view(&c, 1));
         return answer;
     }
 
@@ -96,6 +100,27 @@ TEST(Commands, ReadingsNameNodeDeviceAndQuantity) {
     ASSERT_TRUE(show_readings(client, run.terminal, {.what = "g1/bed 1/soil", .since = "10m"}));
     EXPECT_EQ(run.asked.front(), "/api/readings?node=g1&device=bed%201&quantity=soil&from=-10m");
     for (const char* bad : {"", "/", "g1//x", "a/b/c/d"}) EXPECT_FALSE(show_readings(client, run.terminal, {.what = bad})) << bad;
+}
+
+TEST(Commands, ACsvIsAllThereIsAsItComes) {
+    Session run;
+    const std::string csv = "time,value\n2026-01-01T00:00:01.000Z,1\n";
+    Client client = run.client({{"/api/readings", {{200, csv}}}});
+    ASSERT_TRUE(show_readings(client, run.terminal, {.what = "g1", .since = "10m", .csv = true}));
+    EXPECT_EQ(run.out, csv);
+    EXPECT_EQ(run.asked.front(), "/api/readings?node=g1&from=-10m&format=csv") << "no limit";
+    Client refused = run.client({{"/api/readings", {{404, R"({"error":{"code":"not_found","message":"no node g1","hint":""}})"}}}});
+    EXPECT_FALSE(show_readings(refused, run.terminal, {.what = "g1", .csv = true}));
+}
+
+TEST(Commands, ATextFromAGardenDoesNotMoveTheCursor) {
+    Session run;
+    Client client = run.client(
+        {{"/api/readings",
+          {{200, R"({"items":[{"time":"2026-01-01T00:00:01.000Z","device":"d","quantity":"q","unit":"","value":"a\u001b[2Jb\u009bc\nd"}],"next":null})"}}}});
+    int looks = 1;
+    ASSERT_TRUE(show_readings(client, run.terminal, {.what = "g1", .follow = true, .go_on = [&] { return looks-- > 0; }}));
+    EXPECT_NE(run.out.find("a?[2Jb?c?d\n"), std::string::npos) << run.out;
 }
 
 TEST(Commands, FollowingShowsEveryReadingOnce) {

@@ -39,6 +39,36 @@ TEST(FleetPresence, AReplayedStatusSaysWhatTheNodeLastSaid) {
     EXPECT_EQ(s.presence("gone"), Presence::Lost);
 }
 
+TEST(FleetPresence, AnOldCopyOfABrokerBringsNoLostNodeBack) {
+    Story s;
+    s.status("g1", true);
+    s.status("g1", false, "lost");
+    s.status("g1", true, "", true);
+    EXPECT_EQ(s.presence("g1"), Presence::Lost);
+    s.status("g1", true);
+    EXPECT_EQ(s.presence("g1"), Presence::Online);
+}
+
+TEST(FleetPresence, R8AStepOfTheClockIsNoSilence) {
+    for (const int64_t step : {3600, -3600, 400 * 86'400}) {
+        Story s;
+        s.health("heard-before");
+        s.wait(1);
+        s.step_clock(step);
+        s.health("heard-after");
+        s.wait(1);
+        for (const char* node : {"heard-before", "heard-after"}) {
+            EXPECT_EQ(s.presence(node), Presence::Online) << node << step;
+            EXPECT_GE(s.now() - s.fleet.node(node)->last_seen, seconds(1)) << node << step;
+            EXPECT_LE(s.now() - s.fleet.node(node)->last_seen, seconds(2)) << node << step;
+        }
+        s.wait(170);
+        EXPECT_EQ(s.presence("heard-before"), Presence::Online) << step;
+        s.wait(20);
+        for (const char* node : {"heard-before", "heard-after"}) EXPECT_EQ(s.presence(node), Presence::Lost) << node << step;
+    }
+}
+
 TEST(FleetPresence, TheWillMakesANodeLostAndALaterMessageBringsItBack) {
     Story s;
     s.hello("g1");

@@ -13,8 +13,10 @@ struct Story {
     WallTime now() const { return WallTime{1'790'000'000'000} + at; }
     void wait(int64_t s) {
         at = at + seconds(s);
-        fleet.tick(now());
+        up = up + seconds(s);
+        fleet.tick(now(), up);
     }
+    void step_clock(int64_t s) { at = at + seconds(s); }
     void hello(const std::string& node, const std::string& garden = "rose-court") {
         Hello hello;
         hello.garden = garden;
@@ -65,6 +67,7 @@ struct Story {
 
     Fleet fleet;
     Duration at;
+    MonoTime up;
 };
 
 }  // namespace basmalin::coordinator

@@ -56,6 +56,20 @@ TEST(Ring, R2ANodeThatFloodsLeavesRoomForOthers) {
     EXPECT_EQ(ring.push(message("flood")), Ring::Push::Taken) << "its places are free again";
 }
 
+TEST(Ring, R2NodesAreTakenFromInTurnAndEachInItsOrder) {
+    Ring ring({});
+    for (size_t i = 1; i <= 5; ++i) ASSERT_EQ(ring.push(message("flood", i)), Ring::Push::Taken);
+    for (size_t i = 1; i <= 2; ++i) ASSERT_EQ(ring.push(message("quiet", i)), Ring::Push::Taken);
+    std::string order;
+    for (const Arrived& one : ring.take(6, 1 << 20)) order += one.topic.node[0] + std::to_string(one.payload.size()) + ' ';
+    EXPECT_EQ(order, "f1 q1 f2 q2 f3 f4 ");
+    ASSERT_EQ(ring.push(message("quiet", 3)), Ring::Push::Taken);
+    order.clear();
+    for (const Arrived& one : ring.take(9, 1 << 20)) order += one.topic.node[0] + std::to_string(one.payload.size()) + ' ';
+    EXPECT_EQ(order, "f5 q3 ");
+    EXPECT_EQ(ring.bytes(), 0U);
+}
+
 TEST(Ring, ATakeIsBoundedByBytesButNeverStuckOnOneLongMessage) {
     Ring ring({});
     ASSERT_EQ(ring.push(message("a", 50'000)), Ring::Push::Taken);

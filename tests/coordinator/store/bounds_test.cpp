@@ -225,5 +225,25 @@ TEST_F(StoreBounds, AStreamWhoseRowIsGoneKeepsNobodyFromReadingOrCompacting) {
     EXPECT_EQ(stats().dead_letters, 1) << "what never got its layout ends as ever";
 }
 
+TEST_F(StoreBounds, BootsToldByHelloAloneAreBoundedToo) {
+    commit({g1.beds({20})});
+    for (uint32_t boot = 2; boot < boots_per_stream_max + 500; ++boot)
+        ASSERT_TRUE(store->note_boot("g1", g1.stream, {boot, ClockState::Synced, g1.offset_ms, 20}));
+    EXPECT_LE(number("SELECT count(*) FROM boot"), static_cast<int64_t>(boots_per_stream_max));
+}
+
+// What a few bytes open to is bounded by what their header says, which the writer looks at.
+TEST_F(StoreBounds, ABatchHoldsNoMoreThanItsHeaderSays) {
+    commit({g1.beds({20})});
+    Body body;
+    body.groups.push_back(g1.bed_rows({1, 2, 3}));
+    const auto encoded = encode_body(body, Gateway::find);
+    ASSERT_TRUE(encoded);
+    const IncomingBatch more = g1.wrap(seal_batch(g1.stream, g1.header(++g1.seq, 5), *encoded));
+    EXPECT_EQ(commit({more}).outcomes[0], Outcome::Dead);
+    const IncomingBatch all = g1.wrap(seal_batch(g1.stream, g1.header(++g1.seq, 6), *encoded));
+    EXPECT_EQ(commit({all}).outcomes[0], Outcome::Stored);
+}
+
 }  // namespace
 }  // namespace basmalin::coordinator

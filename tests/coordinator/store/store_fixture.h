@@ -118,6 +118,7 @@ class StoreTest : public ::testing::Test {
   protected:
     void SetUp() override {
         options.folder = ::testing::TempDir() + "store-" + to_hex(random_u64());
+        options.retire_after_leap = {};  // stories leap from month to month
         open();
     }
     void TearDown() override {

@@ -54,6 +54,13 @@ TEST(Coding, GzipOnlyForWhoAcceptsIt) {
     EXPECT_FALSE(accepts_gzip("gzip;"));
 }
 
+TEST(Coding, PreferencesHaveAQuality) {
+    EXPECT_EQ(quality_of("application/json, text/csv;q=0.1", "text/csv"), 0.1);
+    EXPECT_EQ(quality_of("text/csv; charset=utf-8; q=0.5, */*", "text/csv"), 0.5);
+    EXPECT_EQ(quality_of("TEXT/CSV", "text/csv"), 1.0);
+    EXPECT_FALSE(quality_of("text/csvx, */*", "text/csv"));
+}
+
 TEST(Head, CarriesNoLineBreakOut) {
     HttpResponse response = HttpResponse::text("x");
     response.headers.emplace_back("X-Name", "a\r\nSet-Cookie: b");
