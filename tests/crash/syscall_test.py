@@ -108,6 +108,7 @@ class Subject:
             # A file that was never made whole has nothing to lose.
             unmade = state == "fresh" and [line[:2] for line in said[:1]] in ([], [["refused", "open"]])
             check(not aside or state == "damaged" or unmade, f"sound files were set aside: {aside}")
+            return killed or "(INJECTED)" in (folder / "calls").read_text(errors="replace")
 
 
 class BufferSubject(Subject):
@@ -212,17 +213,20 @@ def main():
     wanted = os.environ.get("BASMALIN_SYSCALLS") or str(SAMPLE)
     chosen = cases if wanted == "all" else random.Random(seed).sample(cases, min(int(wanted), len(cases)))
     print(f"calls: {counts}\n{len(chosen)} of {len(cases)} cases, BASMALIN_SEED={seed}", flush=True)
-    failed = 0
+    failed = reached = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         running = {pool.submit(subject.attempt, *case): case for case in chosen}
         for done in concurrent.futures.as_completed(running):
             error = done.exception()
-            if error is not None:
+            if error is None:
+                reached += done.result()
+            else:
                 failed += 1
                 case = " ".join(map(str, running[done]))
                 print(f'FAILED  syscall_test.py {sys.argv[1]} "{case}"\n{error}\n', flush=True)
-    print(f"{failed} failed")
-    return 1 if failed else 0
+    # The last calls of a thread may not come this time: how many there are depends on which of them share a commit.
+    print(f"{failed} failed, {reached} of {len(chosen)} reached their call")
+    return 1 if failed or reached < len(chosen) * 0.8 else 0
 
 
 if __name__ == "__main__":
