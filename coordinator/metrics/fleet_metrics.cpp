@@ -90,16 +90,6 @@ struct FleetMetrics::Families {
           store_bytes(r.gauge({.name = "basmalin_store_bytes", .help = "Size of the store on disk.", .label_names = {"part"}})),
           store_items(r.gauge({.name = "basmalin_store_items", .help = "What the store holds, by kind.", .label_names = {"kind"}})),
           oldest_hot(r.gauge({.name = "basmalin_store_oldest_hot_seconds", .help = "Age of the oldest batch that is not compacted."})),
-          node_up(r.gauge({.name = "basmalin_node_up", .help = "1 while the node is online.", .label_names = {"garden", "node"}})),
-          node_lag(r.gauge({.name = "basmalin_node_lag_seconds",
-                            .help = "From sealing to arrival of the node's newest live batch.",
-                            .label_names = {"garden", "node"}})),
-          node_seen(r.gauge({.name = "basmalin_node_last_seen_timestamp_seconds",
-                             .help = "When the node was last heard.",
-                             .label_names = {"garden", "node"}})),
-          node_clock(r.gauge({.name = "basmalin_node_clock_synced",
-                              .help = "1 while the node's clock is disciplined.",
-                              .label_names = {"garden", "node"}})),
           nodes_hidden(r.gauge({.name = "basmalin_nodes_without_gauges", .help = "Nodes beyond metrics.nodes_max."})),
           build(r.gauge({.name = "basmalin_build_info", .help = "The running build.", .label_names = {"version"}})),
           memory(r.gauge({.name = "process_resident_memory_bytes", .help = "Resident memory of the coordinator."})),
@@ -109,9 +99,6 @@ struct FleetMetrics::Families {
           descriptors_max(r.gauge({.name = "process_max_fds", .help = "Limit of open file descriptors."})),
           threads(r.gauge({.name = "process_threads", .help = "Threads of the coordinator."})),
           started(r.gauge({.name = "process_start_time_seconds", .help = "Start of the coordinator since 1970 UTC."})) {
-        for (size_t i = 0; i < shown_values.size(); ++i) {
-            values[i] = &r.gauge({.name = shown_values[i].metric, .help = shown_values[i].help, .label_names = {"garden", "node"}});
-        }
         for (const char* outcome : {"stored", "duplicate", "dead", "refused", "given_up"}) batches.with({outcome});
         for (auto* family : {&messages, &bytes, &received, &readings_stored, &acks, &gap_readings}) family->get();
         for (auto* family : {&connections, &ring}) family->get();
@@ -125,11 +112,9 @@ struct FleetMetrics::Families {
     Family<Histogram>& lag;
     Family<Gauge>& ring;
     Family<Counter>&messages, &bytes, &batches, &received, &readings_stored, &faults, &acks, &gap_readings;
-    Family<Gauge>&store_bytes, &store_items, &oldest_hot, &node_up, &node_lag, &node_seen, &node_clock, &nodes_hidden, &build, &memory,
-        &virtual_memory;
+    Family<Gauge>&store_bytes, &store_items, &oldest_hot, &nodes_hidden, &build, &memory, &virtual_memory;
     Family<Counter>& processor;
     Family<Gauge>&descriptors, &descriptors_max, &threads, &started;
-    std::array<Family<Gauge>*, shown_values.size()> values{};
 
     // With a label of their own; a node takes at most a quarter of the places.
     struct Places {
@@ -154,6 +139,7 @@ FleetMetrics::FleetMetrics(Registry& registry, const Fleet& fleet, const Clock& 
     families_->start = clock.wall();
     families_->build.with({options_.version}).set(1);
     registry.before_exposition([this] { refresh(); });
+    declare_node_gauges(registry);
 }
 
 FleetMetrics::~FleetMetrics() = default;
@@ -250,26 +236,43 @@ void FleetMetrics::refresh() {
 }
 
 void FleetMetrics::refresh_nodes() {
-    Families& f = *families_;
-    for (auto* family : {&f.node_up, &f.node_lag, &f.node_seen, &f.node_clock}) family->clear();
-    for (auto* family : f.values) family->clear();
-    size_t shown = 0;
+    shown_.clear();
     for (const auto& [id, node] : fleet_.nodes()) {
-        if (shown++ >= static_cast<size_t>(options_.nodes_max)) break;
-        const std::vector<std::string> labels = {node.garden, id};
-        f.node_up.with(labels).set(node.presence == Presence::Online ? 1 : 0);
-        if (node.last_seen.ms > 0) f.node_seen.with(labels).set(static_cast<double>(node.last_seen.ms) / 1000);
-        if (node.lag_seconds) f.node_lag.with(labels).set(*node.lag_seconds);
-        if (!node.health) continue;
-        const auto clock = node.health->flags.find("clock_synced");
-        if (clock != node.health->flags.end()) f.node_clock.with(labels).set(clock->second ? 1 : 0);
-        for (size_t i = 0; i < shown_values.size(); ++i) {
-            const auto value = node.health->values.find(shown_values[i].value);
-            if (value != node.health->values.end()) f.values[i]->with(labels).set(value->second);
-        }
+        if (shown_.size() >= static_cast<size_t>(options_.nodes_max)) break;
+        shown_.emplace_back(Registry::labels_of({"garden", "node"}, {node.garden, id}), &node);
     }
-    const size_t known = fleet_.nodes().size();
-    f.nodes_hidden.get().set(static_cast<double>(known - std::min(known, static_cast<size_t>(options_.nodes_max))));
+    families_->nodes_hidden.get().set(static_cast<double>(fleet_.nodes().size() - shown_.size()));
+}
+
+// What there is one of for each node: read from the fleet as it is, not kept a second time.
+void FleetMetrics::declare_node_gauges(Registry& registry) {
+    const auto declare = [&](const char* name, const char* help, std::function<std::optional<double>(const Node&)> value_of) {
+        registry.gauge({.name = name, .help = help, .label_names = {"garden", "node"}},
+                       [this, value_of = std::move(value_of)](const Registry::Sample& sample) {
+                           for (const auto& [labels, node] : shown_)
+                               if (const auto value = value_of(*node)) sample(labels, *value);
+                       });
+    };
+    using Found = std::optional<double>;
+    declare("basmalin_node_up", "1 while the node is online.", [](const Node& node) -> Found { return node.presence == Presence::Online; });
+    declare("basmalin_node_lag_seconds", "From sealing to arrival of the node's newest live batch.",
+            [](const Node& node) -> Found { return node.lag_seconds; });
+    declare("basmalin_node_last_seen_timestamp_seconds", "When the node was last heard.", [](const Node& node) -> Found {
+        return node.last_seen.ms > 0 ? Found(static_cast<double>(node.last_seen.ms) / 1000) : std::nullopt;
+    });
+    declare("basmalin_node_clock_synced", "1 while the node's clock is disciplined.",
+            [flag = std::string("clock_synced")](const Node& node) -> Found {
+                if (!node.health) return std::nullopt;
+                const auto found = node.health->flags.find(flag);
+                return found == node.health->flags.end() ? std::nullopt : Found(found->second ? 1 : 0);
+            });
+    for (const Shown& shown : shown_values) {
+        declare(shown.metric, shown.help, [name = std::string(shown.value)](const Node& node) -> Found {
+            if (!node.health) return std::nullopt;
+            const auto found = node.health->values.find(name);
+            return found == node.health->values.end() ? std::nullopt : Found(found->second);
+        });
+    }
 }
 
 }  // namespace basmalin::coordinator

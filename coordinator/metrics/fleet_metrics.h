@@ -57,10 +57,12 @@ class FleetMetrics {
     struct Families;
     void refresh();
     void refresh_nodes();
+    void declare_node_gauges(Registry& registry);
     const Fleet& fleet_;
     const Clock& clock_;
     FleetMetricsOptions options_;
     std::unique_ptr<Families> families_;
+    std::vector<std::pair<std::string, const Node*>> shown_;  // labels, for one exposition
 };
 
 }  // namespace basmalin::coordinator

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "shared/base/ids.h"
@@ -114,22 +115,29 @@ void Histogram::observe(double v) {
 
 struct Registry::Entry {
     const char* type = "";
-    std::variant<std::unique_ptr<Family<Counter>>, std::unique_ptr<Family<Gauge>>, std::unique_ptr<Family<Histogram>>> family;
+    std::variant<std::unique_ptr<Family<Counter>>, std::unique_ptr<Family<Gauge>>, std::unique_ptr<Family<Histogram>>,
+                 std::unique_ptr<ReadGauge>>
+        family;
 };
 
 Registry::Registry() = default;
 Registry::~Registry() = default;
 
-template <class T>
-T& Registry::Family<T>::add(const std::vector<std::string>& values) {
+std::string Registry::labels_of(const std::vector<std::string>& names, const std::vector<std::string>& values) {
     std::string labels;
-    for (size_t i = 0; i < values.size(); ++i) {
+    for (size_t i = 0; i < values.size() && i < names.size(); ++i) {
         if (i > 0) labels += ',';
-        labels += options_.label_names[i];
+        labels += names[i];
         labels += "=\"";
-        append_escaped(labels, values[i], true);
+        append_escaped(labels, clean(values[i]), true);
         labels += '"';
     }
+    return labels;
+}
+
+template <class T>
+T& Registry::Family<T>::add(const std::vector<std::string>& values) {
+    std::string labels = labels_of(options_.label_names, values);
     if constexpr (std::is_same_v<T, Histogram>) {
         return children_.emplace(values, Child{Histogram(bounds_), std::move(labels)}).first->second.metric;
     } else {
@@ -161,20 +169,34 @@ T& Registry::Family<T>::with(const std::vector<std::string>& values) {
     return add(wanted);
 }
 
-template <class T>
-Registry::Family<T>& Registry::declare(FamilyOptions options, std::vector<double> bounds, const char* type) {
+// R2
+void Registry::claim(const FamilyOptions& options, const char* type) {
     if (const std::string wrong = metric_names::wrong_with(options, type); !wrong.empty()) {
         broken_invariant("metric " + options.name + ": " + wrong);
-    }
-    if (!std::is_sorted(bounds.begin(), bounds.end(), std::less_equal<>()) || std::any_of(bounds.begin(), bounds.end(), [](double b) {
-            return !std::isfinite(b);
-        })) {
-        broken_invariant("metric " + options.name + ": bounds ascend and are finite");
     }
     for (std::string& name : metric_names::samples_of(options.name, type)) {
         const auto at = std::lower_bound(sample_names_.begin(), sample_names_.end(), name);
         if (at != sample_names_.end() && *at == name) broken_invariant("metric " + options.name + ": another family exposes " + name);
         sample_names_.insert(at, std::move(name));
+    }
+}
+
+void Registry::gauge(FamilyOptions options, std::function<void(const Sample&)> read) {
+    claim(options, "gauge");
+    auto entry = std::make_unique<Entry>();
+    entry->type = "gauge";
+    std::string name = options.name;
+    entry->family = std::make_unique<ReadGauge>(std::move(options), std::move(read));
+    entries_.emplace(std::move(name), std::move(entry));
+}
+
+template <class T>
+Registry::Family<T>& Registry::declare(FamilyOptions options, std::vector<double> bounds, const char* type) {
+    claim(options, type);
+    if (!std::is_sorted(bounds.begin(), bounds.end(), std::less_equal<>()) || std::any_of(bounds.begin(), bounds.end(), [](double b) {
+            return !std::isfinite(b);
+        })) {
+        broken_invariant("metric " + options.name + ": bounds ascend and are finite");
     }
     const std::string name = options.name;
     auto family = std::unique_ptr<Family<T>>(new Family<T>(std::move(options), std::move(bounds)));
@@ -196,23 +218,36 @@ std::string Registry::expose(Exposition format) {
     for (const auto& refresh : refresh_) refresh();
     std::string out;
     out.reserve(last_bytes_ + last_bytes_ / 8 + 4096);
+    const bool open = format == Exposition::OpenMetrics;
+    const auto begin = [&](const FamilyOptions& options, const char* type) {
+        const std::string shown = open ? metric_names::family_in_openmetrics(options.name, type) : options.name;
+        out += "# HELP " + shown + ' ';
+        append_escaped(out, options.help, open);
+        out += "\n# TYPE " + shown + ' ' + type + '\n';
+        if (const std::string_view unit = metric_names::unit_of(shown); open && !unit.empty())
+            out += "# UNIT " + shown + ' ' + std::string(unit) + '\n';
+    };
+    const auto expose_read = [&](const ReadGauge& gauge, const char* type) {
+        bool begun = false;
+        gauge.read([&](std::string_view labels, double value) {
+            if (!std::exchange(begun, true)) begin(gauge.options, type);
+            append_sample(out, gauge.options.name, labels, value);
+        });
+    };
     for (const auto& [name, entry] : entries_) {
         std::visit(
             [&](const auto& family) {
-                if (family->children().empty()) return;
-                const bool open = format == Exposition::OpenMetrics;
-                const std::string shown = open ? metric_names::family_in_openmetrics(name, entry->type) : name;
-                out += "# HELP " + shown + ' ';
-                append_escaped(out, family->options().help, open);
-                out += "\n# TYPE " + shown + ' ' + entry->type + '\n';
-                if (const std::string_view unit = metric_names::unit_of(shown); open && !unit.empty()) {
-                    out += "# UNIT " + shown + ' ' + std::string(unit) + '\n';
+                if constexpr (std::is_same_v<decltype(family), const std::unique_ptr<ReadGauge>&>) {
+                    expose_read(*family, entry->type);
+                } else {
+                    if (family->children().empty()) return;
+                    begin(family->options(), entry->type);
+                    append_children(out, *family, family->bounds_, format);
                 }
-                append_children(out, *family, family->bounds_, format);
             },
             entry->family);
     }
-    if (format == Exposition::OpenMetrics) out += "# EOF\n";
+    if (open) out += "# EOF\n";
     last_bytes_ = out.size();
     return out;
 }

@@ -74,14 +74,9 @@ class Registry {
     template <class T>
     class Family {
       public:
-        // The child stays where it is until clear(): a caller may keep the reference. Aborts unless there is one value a label.
+        // The child stays where it is: a caller may keep the reference. Aborts unless there is one value a label.
         T& with(const std::vector<std::string>& values);
         T& get() { return with({}); }
-        // For families rebuilt at each scrape.
-        void clear() {
-            children_.clear();
-            overflow_children_ = 0;
-        }
         size_t size() const { return children_.size(); }
         const FamilyOptions& options() const { return options_; }
         struct Child {
@@ -104,6 +99,11 @@ class Registry {
     Family<Counter>& counter(FamilyOptions options);
     Family<Gauge>& gauge(FamilyOptions options);
     Family<Histogram>& histogram(FamilyOptions options, std::vector<double> bounds);
+    // A gauge with many children that is read from the state it describes at each exposition, instead of being kept: `read` calls what
+    // it is given once for each child, with its labels as labels_of() renders them. R4 holds; R1 and R3 are the reader's to keep.
+    using Sample = std::function<void(std::string_view labels, double value)>;
+    void gauge(FamilyOptions options, std::function<void(const Sample&)> read);
+    static std::string labels_of(const std::vector<std::string>& names, const std::vector<std::string>& values);
     // Called at the start of every exposition: sets gauges from the state they describe.
     void before_exposition(std::function<void()> refresh) { refresh_.push_back(std::move(refresh)); }
 
@@ -114,8 +114,13 @@ class Registry {
 
   private:
     struct Entry;
+    struct ReadGauge {
+        FamilyOptions options;
+        std::function<void(const Sample&)> read;
+    };
     template <class T>
     Family<T>& declare(FamilyOptions options, std::vector<double> bounds, const char* type);
+    void claim(const FamilyOptions& options, const char* type);
     std::map<std::string, std::unique_ptr<Entry>> entries_;
     std::vector<std::string> sample_names_;  // every name that a family may expose, sorted
     std::vector<std::function<void()>> refresh_;

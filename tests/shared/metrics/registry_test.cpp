@@ -117,16 +117,30 @@ TEST(Registry, ABudgetHoldsWhateverTheOtherLabelsAre) {
 
 TEST(Registry, RefreshesBeforeItExposes) {
     Registry registry;
-    auto& gauge = registry.gauge({"basmalin_level", "Level.", {"node"}});
     int calls = 0;
-    registry.before_exposition([&] {
-        gauge.clear();
-        gauge.with({"n" + std::to_string(++calls)}).set(calls);
+    registry.before_exposition([&] { ++calls; });
+    registry.gauge({"basmalin_level", "Level.", {"node"}}, [&](const Registry::Sample& sample) {
+        sample(Registry::labels_of({"node"}, {"n" + std::to_string(calls)}), calls);
     });
     EXPECT_NE(registry.expose(Exposition::Prometheus).find("basmalin_level{node=\"n1\"} 1\n"), std::string::npos);
     const std::string second = registry.expose(Exposition::Prometheus);
     EXPECT_EQ(second.find("n1"), std::string::npos);
     EXPECT_NE(second.find("n2"), std::string::npos);
+}
+
+TEST(Registry, AGaugeThatIsReadIsAFamilyLikeAnyOther) {
+    Registry registry;
+    bool any = false;
+    registry.gauge({"basmalin_level_celsius", "Levels.", {"node"}}, [&](const Registry::Sample& sample) {
+        if (!any) return;
+        for (const char* node : {"a\"b", "\xff"}) sample(Registry::labels_of({"node"}, {node}), 1.5);
+    });
+    EXPECT_EQ(registry.expose(Exposition::Prometheus), "") << "without children it is not mentioned";
+    any = true;
+    EXPECT_EQ(registry.expose(Exposition::Prometheus),
+              "# HELP basmalin_level_celsius Levels.\n# TYPE basmalin_level_celsius gauge\n"
+              "basmalin_level_celsius{node=\"a\\\"b\"} 1.5\nbasmalin_level_celsius{node=\"?\"} 1.5\n");
+    EXPECT_DEATH(registry.gauge({"basmalin_level_celsius", "Again."}), "another family exposes");
 }
 
 TEST(Registry, CountersNeverGoDownBySetting) {
