@@ -178,7 +178,7 @@ std::string fault_of(const Rule& rule) {
     if (highest_capture(rule.device) < 0 || highest_capture(rule.quantity) < 0 || most > wildcards(rule.topic))
         return "{1} to {9} must each have a + or # in topic";
     if (!std::isfinite(rule.scale) || !std::isfinite(rule.offset) || rule.scale == 0) return "scale must be a number other than 0";
-    if (rule.unit.size() > 32) return "unit must be at most 32 bytes";
+    if (rule.unit.size() > 64) return "unit must be at most 64 bytes";
     return {};
 }
 

@@ -5,10 +5,13 @@
 #include <utility>
 
 #include "agent/sources/names.h"
-#include "shared/base/ids.h"
+#include "shared/base/utf8.h"
+#include "shared/series/codec.h"
 
 namespace basmalin::agent {
 namespace {
+
+constexpr size_t unit_bytes_max = 64;  // is_unit's
 
 using Pair = std::pair<std::string_view, std::string_view>;
 
@@ -71,19 +74,27 @@ constexpr Pair usual[] = {
     {"rssi", "dBm"}, {"battery_voltage", "V"}, {"position", "%"},
 };
 
+// As it is, but for what is_unit refuses: each such byte becomes '_', what is too long is cut at a character.
+std::string to_unit(std::string_view text) {
+    std::string out;
+    while (!text.empty()) {
+        const size_t n = utf8_length(text);
+        const std::string_view one = text.substr(0, std::max<size_t>(n, 1));
+        const std::string_view kept = n > 0 && is_unit(one) ? one : std::string_view("_");
+        if (out.size() + kept.size() > unit_bytes_max) break;
+        out += kept;
+        text.remove_prefix(one.size());
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string normal_unit(std::string_view text) {
     text = trimmed(text);
     for (const auto& [spelling, ours] : spellings)
         if (spelling == text || ours == text) return std::string(ours);
-    std::string label = to_label(text);
-    if (label.size() > 32) {
-        size_t end = 32;
-        while (end > 0 && (static_cast<unsigned char>(label[end]) & 0xC0) == 0x80) --end;
-        label.resize(end);
-    }
-    return label;
+    return to_unit(text);
 }
 
 std::optional<double> convert(double value, std::string_view from, std::string_view to) {

@@ -8,6 +8,7 @@
 #include "agent/sources/sources.h"
 #include "shared/base/ids.h"
 #include "shared/base/log.h"
+#include "shared/series/codec.h"
 #include "tests/fuzz/property.h"
 
 using namespace basmalin;
@@ -33,7 +34,7 @@ void check(const agent::SourceOutput& out, bool retained, MonoTime now) {
         holds(sample.time.ms >= 0 && sample.time <= now, "a sample lies between the boot and now");
         std::set<std::string_view> once;
         for (const Measurement& m : sample.measurements) {
-            holds(is_label(m.quantity) && (m.unit.empty() || is_label(m.unit)), "names and units are labels");
+            holds(is_label(m.quantity) && is_unit(m.unit), "names are labels, and units such as the wire carries");
             holds(once.insert(m.quantity).second, "a quantity comes once in a sample");
             const auto* number = std::get_if<double>(&m.value);
             holds(number == nullptr || std::isfinite(*number), "numbers are finite");

@@ -8,6 +8,7 @@
 #include "agent/sources/topic_filter.h"
 #include "agent/sources/units.h"
 #include "shared/base/ids.h"
+#include "shared/series/codec.h"
 #include "tests/agent/sources/vocabulary.h"
 
 namespace basmalin::agent {
@@ -199,16 +200,24 @@ TEST(Units, HaveOneSpellingEach) {
     const std::pair<const char*, const char*> cases[] = {
         {"°C", "Cel"}, {"C", "Cel"},       {"℃", "Cel"},       {"°F", "[degF]"},       {"%", "%"},     {"%RH", "%"},       {"kWh", "kW.h"},
         {"Wh", "W.h"}, {"µS/cm", "uS/cm"}, {"μS/cm", "uS/cm"}, {"l/min", "L/min"},     {"m³", "m3"},   {"µg/m³", "ug/m3"}, {"ppm", "[ppm]"},
-        {"lx", "lx"},  {"dBm", "dBm"},     {" ", ""},          {"widgets", "widgets"}, {"Cel", "Cel"}, {"a/b#c", "a_b_c"}};
+        {"lx", "lx"},  {"dBm", "dBm"},     {" ", ""},          {"widgets", "widgets"}, {"Cel", "Cel"}, {"a/b#c", "a/b#c"}};
     for (const auto& [text, wanted] : cases) EXPECT_EQ(normal_unit(text), wanted) << text;
     for (const char* text : {"°C", "kWh", "mmHg", "L/min", "µmol/m²/s"}) EXPECT_EQ(normal_unit(normal_unit(text)), normal_unit(text));
-    EXPECT_LE(normal_unit(std::string(100, 'u')).size(), 32U);
     EXPECT_EQ(convert(32, "[degF]", "Cel"), 0);
     EXPECT_EQ(convert(100, "Cel", "[degF]"), 212);
     EXPECT_EQ(convert(1013.2, "mbar", "hPa"), 1013.2);
     EXPECT_EQ(convert(2900, "mV", "V"), 2.9);
     EXPECT_FALSE(convert(1, "V", "lx"));
     EXPECT_FALSE(convert(1, "", "lx"));
+}
+
+TEST(Units, UnknownOnesPassAsTheyAreWithinTheWiresRule) {  // units.h R1
+    for (const char* unit : {"m/s2", "mmol/L", "a/b#c", "+1", "тек/ч"}) EXPECT_EQ(normal_unit(unit), unit);
+    EXPECT_EQ(normal_unit("a\nb\x7f\xff"), "a_b__");
+    EXPECT_EQ(normal_unit(std::string(100, 'u')), std::string(64, 'u'));
+    EXPECT_EQ(normal_unit(std::string(63, 'u') + "µg"), std::string(63, 'u'));
+    Garden garden;
+    EXPECT_EQ(garden.read("d/senml", R"([{"n":"a","u":"m/s2","v":1}])"), Lines{"d/a=1 m/s2"});
 }
 
 TEST(TopicFilter, MatchesAndContains) {
@@ -288,7 +297,7 @@ TEST(Sources, AnyBytesAreSurvivedWithinTheBudgets) {
                 std::set<std::string> once;
                 for (const Measurement& m : sample.measurements) {
                     ASSERT_TRUE(is_label(m.quantity));
-                    ASSERT_TRUE(m.unit.empty() || is_label(m.unit)) << m.unit;
+                    ASSERT_TRUE(is_unit(m.unit)) << m.unit;
                     ASSERT_TRUE(once.insert(m.quantity).second);
                     const auto* number = std::get_if<double>(&m.value);
                     ASSERT_TRUE(number == nullptr || std::isfinite(*number));
