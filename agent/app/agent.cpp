@@ -201,13 +201,7 @@ void Agent::send_event(const std::string& text) {
 int Agent::run() {
     loop_.on_signal({SIGTERM, SIGINT}, [this](int number) { end(number); });
     loop_.on_signal({SIGHUP}, [this](int) { reload(); });
-    if (config_.http.enabled && config_.http.port != 0) {
-        auto port = page_.listen(config_.http);
-        if (!port) {
-            log::error("http_not_listening", {{"why", port.error().message()}});
-            return 1;
-        }
-    }
+    page_.start(config_.http);
     read_clock();
     // A sick disk may take longer than systemd waits for a start.
     opening_timer_ = loop_.every(seconds(10), [this] {

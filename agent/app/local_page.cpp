@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "shared/base/ids.h"
+#include "shared/base/log.h"
 
 namespace basmalin::agent {
 
@@ -41,7 +42,7 @@ Json health_json(const AgentView& v) {
 }
 
 LocalPage::LocalPage(Loop& loop, std::function<AgentView()> view)
-    : view_(std::move(view)), server_(loop, {.body_bytes_max = 1024, .connections_max = 32, .connections_per_address_max = 32}) {
+    : loop_(loop), view_(std::move(view)), server_(loop, {.body_bytes_max = 1024, .connections_max = 32, .connections_per_address_max = 32}) {
     declare_families();
     registry_.before_exposition([this] { refresh(); });
     server_.route("GET", "/healthz", [this](const HttpRequest&) { return healthz(); });
@@ -115,6 +116,18 @@ Result<HttpResponse> LocalPage::healthz() {
 
 Result<HttpResponse> LocalPage::buffer() { return HttpResponse::json(buffer_json(view_())); }
 
-Result<uint16_t> LocalPage::listen(const LocalHttpOptions& options) { return server_.listen(options.address, options.port); }
+void LocalPage::start(const LocalHttpOptions& options) {
+    if (options.enabled && options.port != 0) listen(options);
+}
+
+void LocalPage::listen(const LocalHttpOptions& options) {
+    const auto port = server_.listen(options.address, options.port);
+    if (port) {
+        if (retry_.attempt > 0) log::info("http_listening", {{"port", *port}, {"attempts", retry_.attempt + 1}});
+        return;
+    }
+    if (retry_.attempt == 0) log::error("http_not_listening", {{"why", port.error().message()}, {"retrying", true}});
+    retry_timer_ = loop_.after(retry_.next(random_unit()), [this, options] { listen(options); });
+}
 
 }  // namespace basmalin::agent

@@ -8,6 +8,7 @@
 #include "agent/app/agent_config.h"
 #include "agent/buffer/buffer.h"
 #include "agent/uplink/uplink.h"
+#include "shared/base/backoff.h"
 #include "shared/base/json.h"
 #include "shared/http/server.h"
 #include "shared/metrics/registry.h"
@@ -38,20 +39,23 @@ struct AgentView {
 class LocalPage {
   public:
     LocalPage(Loop& loop, std::function<AgentView()> view);
-    Result<uint16_t> listen(const LocalHttpOptions& options);
-    void drain(Duration deadline, std::function<void()> done) { server_.drain(deadline, std::move(done)); }
+    // Listens, and where it cannot tries again and again: a page that nobody can ask is no reason to lose a reading.
+    void start(const LocalHttpOptions& options);
 
   private:
-    struct Families;
+    void listen(const LocalHttpOptions& options);
     void declare_families();
     void refresh();
     Result<HttpResponse> healthz();
     Result<HttpResponse> buffer();
 
+    Loop& loop_;
     std::function<AgentView()> view_;
     Registry registry_;
     std::vector<std::function<void(const AgentView&)>> setters_;
     HttpServer server_;
+    Backoff retry_{.first = seconds(1), .cap = seconds(60)};
+    Timer retry_timer_;
 };
 
 Json buffer_json(const AgentView& view);

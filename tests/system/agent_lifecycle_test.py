@@ -92,6 +92,21 @@ class Lifecycle(unittest.TestCase):
             wait_for("the next reading", lambda: g1.metric("basmalin_agent_source_readings_total") == 12)
             self.assertEqual(g1.metric("basmalin_agent_source_messages_total"), heard + 1, "discovery and its topics are heard no more")
 
+    def test_a_taken_port_of_its_page_costs_no_reading(self):
+        g7 = self.fleet.gateway("g7")
+        g7.agent.stop()
+        g7.agent.log.unlink()
+        heard = g7.broker.log.read_text().count("+/sensor/+/state")
+        with socket.create_server(("127.0.0.1", g7.http_port)):
+            g7.agent.start(wait=False)
+            wait_for("a complaint", lambda: "http_not_listening" in self.log(g7))
+            wait_for("it listens to its broker", lambda: g7.broker.log.read_text().count("+/sensor/+/state") > heard)
+            with g7.device() as device:
+                device.publish("bed1/sensor/t/state", "1")
+        wait_for("the page, once its port is free", lambda: g7.get("/healthz")[0] == 200, 60)
+        self.assertEqual(g7.metric("basmalin_agent_source_readings_total"), 1)
+        self.assertEqual(self.log(g7).count("http_not_listening"), 1)
+
     def test_bad_settings_are_refused_and_the_old_ones_stay(self):
         g2 = self.fleet.gateway("g2")
         good = g2.config.read_text()
