@@ -57,7 +57,7 @@ class Agent {
                    .now = [this] { return clock_.now(); }}),
           local_(loop_, local_link(config_),
                  {.connected = [this](uint16_t) { on_local_connected(); },
-                  .disconnected = [](const Error& why) { log::warn("local_disconnected", {{"why", why.message()}}); },
+                  .disconnected = [this](const Error& why) { on_local_disconnected(why); },
                   .message = [this](const LinkMessage& m) { on_local_message(m); },
                   .published = {}}),
           health_(loop_, clock_, config_.node_health, config_.device_health,
@@ -72,6 +72,7 @@ class Agent {
   private:
     // The way of a reading.
     void on_local_connected();
+    void on_local_disconnected(const Error& why);
     void on_local_message(const LinkMessage& m);
     void on_node_sample(const Sample& sample, bool first);
     void arm_seal();
@@ -116,6 +117,7 @@ class Agent {
     SourceOutput output_;
     size_t discovered_ = 0;
     uint64_t local_connections_ = 0;
+    std::optional<MonoTime> local_away_since_;
     Batcher batcher_;
     MonoTime seal_timer_at_{INT64_MAX};
     log::Gate seal_gate_{minutes(1)};
@@ -134,7 +136,13 @@ class Agent {
 
 void Agent::on_local_connected() {
     ++local_connections_;
+    local_away_since_.reset();
     log::info("local_connected", {{"host", config_.local.host}, {"port", config_.local.port}});
+}
+
+void Agent::on_local_disconnected(const Error& why) {
+    if (!local_away_since_) local_away_since_ = steady_.mono();
+    log::warn("local_disconnected", {{"why", why.message()}});
 }
 
 void Agent::on_local_message(const LinkMessage& m) {
@@ -228,6 +236,7 @@ void Agent::on_opened(Result<BufferShell::Ready> ready) {
     uplink_.start(ready->boot_no, ready->boots);
     for (const std::string& filter : sources_->filters()) local_.subscribe(filter);
     local_.start();
+    local_away_since_ = steady_.mono();
     tend_timer_ = loop_.every(tend_every, [this] { tend(); });
     give_back_timer_ = loop_.every(give_back_every, [] { give_back_memory(); });
     std::vector<std::string> devices;
@@ -317,6 +326,7 @@ Progress Agent::progress() {
             .opening = buffers_.opening(),
             .buffer_answered = buffers_.answered_at(),
             .seal_due = due_since(),
+            .local_away_since = local_away_since_,
             .phase = up.phase,
             .unheard_since = up.unheard_since};
 }
@@ -343,6 +353,7 @@ AgentView Agent::view() {
     return {.started = started_,
             .now = at,
             .local_connected = local_.connected(),
+            .local_away = local_away_since_ ? at - *local_away_since_ : Duration{},
             .local_connections = local_connections_,
             .sources = sources_->counts(),
             .discovered = discovered_,

@@ -35,7 +35,7 @@ Json health_json(const AgentView& v) {
                              {"complaints", complaints},
                              {"since", to_rfc3339(v.started)},
                              {"version", BASMALIN_VERSION},
-                             {"local", Json(Json::Object{{"connected", v.local_connected}})},
+                             {"local", Json(Json::Object{{"connected", v.local_connected}, {"away_seconds", v.local_away.ms / 1000}})},
                              {"uplink", Json(Json::Object{{"phase", to_string(v.uplink.phase)}, {"reason", v.uplink.reason}, {"unacked_batches", v.buffer.unacked_batches}})},
                              {"buffer", Json(Json::Object{{"writable", v.buffer.writable}, {"pending_readings", int64_t(v.pending_readings)}})},
                              {"clock", to_string(v.clock)}});

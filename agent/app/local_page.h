@@ -20,6 +20,7 @@ struct AgentView {
     WallTime started;
     MonoTime now;
     bool local_connected = false;
+    Duration local_away{};  // for how long
     uint64_t local_connections = 0;
     SourceCounts sources;
     size_t discovered = 0;        // topics that discovery added

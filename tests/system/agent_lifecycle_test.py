@@ -1,6 +1,7 @@
 """The agent as a service: settings read again without losing count, a watchdog fed by progress alone, and TLS that says what is wrong."""
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import re
@@ -106,6 +107,15 @@ class Lifecycle(unittest.TestCase):
         wait_for("the page, once its port is free", lambda: g7.get("/healthz")[0] == 200, 60)
         self.assertEqual(g7.metric("basmalin_agent_source_readings_total"), 1)
         self.assertEqual(self.log(g7).count("http_not_listening"), 1)
+
+    def test_the_page_tells_for_how_long_the_broker_is_away(self):
+        g8 = self.fleet.gateway("g8")
+        local = lambda: json.loads(g8.get("/healthz")[1])["local"]
+        self.assertEqual(local(), {"connected": True, "away_seconds": 0})
+        g8.broker.stop()
+        wait_for("a second without it", lambda: not local()["connected"] and local()["away_seconds"] >= 1)
+        g8.broker.start()
+        wait_for("it is back", lambda: local() == {"connected": True, "away_seconds": 0})
 
     def test_bad_settings_are_refused_and_the_old_ones_stay(self):
         g2 = self.fleet.gateway("g2")

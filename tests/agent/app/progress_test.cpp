@@ -48,6 +48,15 @@ TEST(Progress, R2_AwayIsNoFailureAndUnheardIs) {
     EXPECT_EQ(complaints_of(p, now), Words{"the coordinator does not acknowledge"});
 }
 
+TEST(Progress, R3_ABrokerThatStaysAwayIsAComplaintAndNoReasonToRestart) {
+    Progress p = well();
+    p.local_away_since = now - unconnected_too_long;
+    EXPECT_EQ(complaints_of(p, now), Words{}) << "it may restart";
+    p.local_away_since = now - unconnected_too_long - milliseconds(1);
+    EXPECT_EQ(complaints_of(p, now), Words{"the gateway's own broker is away: no device is heard"});
+    EXPECT_FALSE(buffer_hangs(p, now));
+}
+
 TEST(Progress, ReadingsThatCannotBeSealedShow) {
     Progress p = well();
     p.writable = false;
