@@ -47,6 +47,7 @@ struct Entity {
     std::string key;        // object id or component key: unique within the config topic
     std::string component;  // "sensor"
     std::string quantity;   // R3
+    std::string name;       // the quantity as it is called among its device's entities (ha_names.h)
     std::vector<Channel> channels;
 };
 

@@ -3,7 +3,7 @@
 // R2  A topic that discovery describes is read here and nowhere else. If not one of its templates is understood, it is left to
 //     the other dialects.
 // R3  Availability is the device's: the modes all, any and latest over every topic that its entities name.
-// R4  Two entities of a device that want the same quantity: the later one gets its component's name behind it, then a number.
+// R4  Entities of a device that want the same quantity are named by ha_names.h, whichever was described first.
 // R5  Bounded: devices_max devices, series_per_device_max entities a device, 20,000 entities and 16 MiB of payloads in all, 512
 //     channels a topic. What is beyond is refused with an event, once per device.
 #include <algorithm>
@@ -14,6 +14,7 @@
 
 #include "agent/sources/dialect.h"
 #include "agent/sources/ha_config.h"
+#include "agent/sources/ha_names.h"
 #include "agent/sources/names.h"
 #include "agent/sources/readings.h"
 #include "shared/base/ids.h"
@@ -42,12 +43,13 @@ struct Known {  // one device
     std::string name;
     std::string model;
     std::string firmware;
-    size_t configs = 0;
+    std::set<std::string> configs;  // their topics
     size_t entities = 0;
     AvailabilityMode mode = AvailabilityMode::Latest;
     std::vector<Watched> availability;
     std::optional<bool> latest;
-    std::map<std::string, std::string, std::less<>> owner_of;  // quantity -> config topic and entity
+    std::set<std::string> names;  // of its entities
+    bool contested = false;       // some are not called by their quantity (R4)
 };
 
 struct Reference {
@@ -133,12 +135,12 @@ class HomeAssistant final : public Dialect {
         Config& config = configs_[topic];
         config = {fingerprint, message.payload.size(), discovery.device, std::move(discovery.entities)};
         bytes_ += config.bytes;
-        ++device.configs;
+        device.configs.insert(topic);
         device.entities += config.entities.size();
         entities_ += config.entities.size();
         remember_device(device, discovery, out);
+        name_new(device, config);
         for (Entity& entity : config.entities) {
-            claim_quantity(device, topic, entity);
             for (const Channel& channel : entity.channels) {
                 auto& references = by_topic_[channel.topic];
                 if (references.size() >= channels_per_topic_max) continue;
@@ -170,18 +172,26 @@ class HomeAssistant final : public Dialect {
         out.notes.push_back(std::move(note));
     }
 
-    // R4
-    static void claim_quantity(Known& device, const std::string& topic, Entity& entity) {
-        const std::string owner = topic + '\n' + entity.key;
-        const std::string wanted = entity.quantity;
-        for (size_t attempt = 0;; ++attempt) {
-            std::string candidate = wanted;
-            if (attempt == 1) candidate = join_names(wanted, slug(entity.component));
-            if (attempt > 1) candidate = wanted + '_' + std::to_string(attempt);
-            if (device.owner_of.try_emplace(candidate, owner).second) {
-                entity.quantity = std::move(candidate);
-                return;
-            }
+    // R4. Names that nobody wants yet move no others, so that many configs do not name all their device's entities again each.
+    void name_new(Known& device, Config& config) {
+        bool wanted_twice = false;
+        for (Entity& entity : config.entities) {
+            entity.name = entity.quantity;
+            wanted_twice = !device.names.insert(entity.name).second || wanted_twice;
+        }
+        if (wanted_twice) name_all(device);
+    }
+
+    void name_all(Known& device) {
+        std::vector<Described> described;
+        for (const std::string& topic : device.configs)
+            for (Entity& entity : configs_[topic].entities) described.push_back({topic, &entity});
+        name_entities(described);
+        device.names.clear();
+        device.contested = false;
+        for (const Described& one : described) {
+            device.names.insert(one.entity->name);
+            device.contested = device.contested || one.entity->name != one.entity->quantity;
         }
     }
 
@@ -200,9 +210,10 @@ class HomeAssistant final : public Dialect {
         const auto known = devices_.find(config.device);
         if (known != devices_.end()) {
             Known& device = known->second;
-            std::erase_if(device.owner_of, [&](const auto& item) { return item.second.starts_with(topic + '\n'); });
+            for (const Entity& entity : config.entities) device.names.erase(entity.name);
             device.entities -= config.entities.size();
-            if (--device.configs == 0) {
+            device.configs.erase(topic);
+            if (device.configs.empty()) {
                 for (const Watched& watched : device.availability) {
                     const auto set = watching_.find(watched.what.topic);
                     if (set == watching_.end()) continue;
@@ -210,6 +221,8 @@ class HomeAssistant final : public Dialect {
                     if (set->second.empty()) watching_.erase(set);
                 }
                 devices_.erase(known);
+            } else if (device.contested) {
+                name_all(device);
             }
         }
         entities_ -= config.entities.size();
@@ -286,7 +299,7 @@ class HomeAssistant final : public Dialect {
 
     void read(Readings& out, const Reference& r, const Json& value) {
         const Channel& c = *r.channel;
-        const std::string quantity = join_names(r.entity->quantity, c.suffix);
+        const std::string quantity = join_names(r.entity->name, c.suffix);
         const std::string plain = value.is_bool() ? (value.as_bool() ? "True" : "False") : to_plain_text(value);
         const std::string_view text = trimmed(plain);
         switch (c.kind) {
@@ -320,12 +333,12 @@ class HomeAssistant final : public Dialect {
         const Channel& c = *r.channel;
         const std::string plain = to_plain_text(value);
         const std::string_view text = trimmed(plain);
-        if (is_one_of(c.on, text)) return out.add(*r.device, r.entity->quantity, "", true);
-        if (is_one_of(c.off, text)) return out.add(*r.device, r.entity->quantity, "", false);
+        if (is_one_of(c.on, text)) return out.add(*r.device, r.entity->name, "", true);
+        if (is_one_of(c.off, text)) return out.add(*r.device, r.entity->name, "", false);
         const auto number = parse_number(text);
         if (!number || c.high == c.low) return out.not_a_value();
-        out.add(*r.device, r.entity->quantity, "", *number != c.low);
-        out.add(*r.device, join_names(r.entity->quantity, "position"), "%", (*number - c.low) * 100 / (c.high - c.low));
+        out.add(*r.device, r.entity->name, "", *number != c.low);
+        out.add(*r.device, join_names(r.entity->name, "position"), "%", (*number - c.low) * 100 / (c.high - c.low));
     }
 
     Shared& shared_;

@@ -193,6 +193,34 @@ TEST(Discovery, TwoEntitiesOfOneNameStayApart) {
     EXPECT_EQ(garden.read("g/x", "5"), (Lines{"d1/target=5", "d1/target_number=5"}));
 }
 
+TEST(Discovery, NamesDoNotDependOnTheOrderOfConfigs) {  // ha_names.h R1-R3
+    const auto door = [](const std::string& component, const std::string& object, const std::string& topic) {
+        return Published{"homeassistant/" + component + "/d1/" + object + "/config",
+                         R"({"dev":{"ids":["d1"]},"stat_t":")" + topic + R"("})", true};
+    };
+    std::vector<Published> configs = {door("sensor", "door", "g/a"), door("binary_sensor", "door", "g/b"), door("sensor", "Door", "g/c"),
+                                      door("switch", "door_binary_sensor", "g/d"), door("lock", "door", "g/e")};
+    std::vector<size_t> order = {0, 1, 2, 3, 4};
+    do {
+        Garden garden;
+        for (const size_t i : order) garden.hear(configs[i]);
+        Lines names;
+        for (const char* topic : {"g/a", "g/b", "g/c", "g/d", "g/e"})
+            for (const std::string& line : garden.read(topic, "ON")) names.push_back(line);
+        ASSERT_EQ(names,
+                  (Lines{"d1/door_sensor='ON'", "d1/door_2=true", "d1/door='ON'", "d1/door_binary_sensor=true", "d1/door_lock='ON'"}))
+            << ::testing::PrintToString(order);
+    } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST(Discovery, AnEntityThatGoesLeavesItsNameToTheNext) {
+    Garden garden;
+    garden.hear(config("sensor", "target", R"("ic":"x")"));
+    garden.hear(config("number", "target", R"("ic":"x")"));
+    garden.hear("homeassistant/sensor/d1/target/config", "", true);
+    EXPECT_EQ(garden.read("g/x", "5"), Lines{"d1/target=5"});
+}
+
 TEST(Discovery, AConfigThatCannotBeReadIsToldAndTheRestGoesOn) {
     Garden garden;
     garden.hear("homeassistant/sensor/x/t/config", "{broken", true);
