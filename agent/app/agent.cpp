@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <csignal>
 #include <optional>
+#include <set>
 
 #include "agent/app/agent_config.h"
 #include "agent/app/changes.h"
@@ -48,7 +49,7 @@ class Agent {
           overrides_(std::move(overrides)),
           started_(steady_.wall()),
           events_(loop_, steady_, [this](const std::string& text) { send_event(text); }),
-          sources_(std::make_unique<Sources>(config_.sources)),
+          sources_(config_.sources),
           batcher_(config_.batcher),
           buffers_(loop_, steady_, config_.buffer_file(), config_.buffer, boot, [this] { on_reopened(); }),
           uplink_(loop_, steady_, buffers_, uplink_options(config_, boot),
@@ -113,9 +114,8 @@ class Agent {
     OperatorEvents events_;
     bool layouts_full_told_ = false;
     log::Gate grown_gate_{seconds(10)};
-    std::unique_ptr<Sources> sources_;
+    Sources sources_;
     SourceOutput output_;
-    size_t discovered_ = 0;
     uint64_t local_connections_ = 0;
     std::optional<MonoTime> local_away_since_;
     Batcher batcher_;
@@ -148,12 +148,9 @@ void Agent::on_local_disconnected(const Error& why) {
 void Agent::on_local_message(const LinkMessage& m) {
     const MonoTime at = steady_.mono();
     output_.clear();
-    sources_->on_message(m.topic, m.payload, m.retained, at, output_);
+    sources_.on_message(m.topic, m.payload, m.retained, at, output_);
     for (const Sample& sample : output_.samples) batcher_.add(sample, Priority::Normal, at);
-    for (const std::string& filter : output_.subscribe) {
-        ++discovered_;
-        local_.subscribe(filter);
-    }
+    for (const std::string& filter : output_.subscribe) local_.subscribe(filter);
     for (const std::string& event : output_.events) events_.tell(event);
     health_.on_notes(output_.notes);
     arm_seal();
@@ -234,7 +231,7 @@ void Agent::on_opened(Result<BufferShell::Ready> ready) {
     clock_.begin(ready->boot_no, ready->boots);
     read_clock();
     uplink_.start(ready->boot_no, ready->boots);
-    for (const std::string& filter : sources_->filters()) local_.subscribe(filter);
+    for (const std::string& filter : sources_.filters()) local_.subscribe(filter);
     local_.start();
     local_away_since_ = steady_.mono();
     tend_timer_ = loop_.every(tend_every, [this] { tend(); });
@@ -355,8 +352,7 @@ AgentView Agent::view() {
             .local_connected = local_.connected(),
             .local_away = local_away_since_ ? at - *local_away_since_ : Duration{},
             .local_connections = local_connections_,
-            .sources = sources_->counts(),
-            .discovered = discovered_,
+            .sources = sources_.counts(),
             .batcher = batcher_.counts(),
             .pending_readings = batcher_.pending_readings(),
             .oldest_pending = due && *due < at ? at - *due : Duration{},
@@ -398,14 +394,15 @@ void Agent::reload() {
 }
 
 // New first, then away with what nobody reads any more: what both read is never missed. A filter subscribed again brings its
-// retained messages again, from which the new Sources learn.
+// retained messages again, from which a dialect that reads anew learns.
 void Agent::read_other_sources(const SourcesOptions& options) {
-    const std::vector<std::string> before = sources_->subscriptions();
-    sources_ = std::make_unique<Sources>(options, sources_->counts());
-    const std::vector<std::string> now = sources_->filters();
+    const std::vector<std::string> before = sources_.subscriptions();
+    sources_.set_options(options);
+    const std::vector<std::string> now = sources_.subscriptions();
     for (const std::string& filter : now) local_.subscribe(filter);
+    const std::set<std::string_view> still(now.begin(), now.end());
     for (const std::string& filter : before)
-        if (std::find(now.begin(), now.end(), filter) == now.end()) local_.unsubscribe(filter);
+        if (!still.contains(filter)) local_.unsubscribe(filter);
 }
 
 void Agent::end(int signal_number) {

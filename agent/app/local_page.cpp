@@ -74,7 +74,7 @@ void LocalPage::declare_families() {
     counter("source_refused_total", "Readings refused by the budget of devices and series.", [](V v) { return v.sources.refused_by_budget; });
     gauge("devices", "Devices known since the start.", [](V v) { return v.sources.devices; });
     gauge("series", "Series known since the start.", [](V v) { return v.sources.series; });
-    gauge("discovered_entities", "Topics that discovery messages added.", [](V v) { return v.discovered; });
+    gauge("discovered_entities", "Topics that discovery messages added.", [](V v) { return v.sources.discovered; });
     gauge("pending_readings", "Readings in memory, not yet sealed.", [](V v) { return v.pending_readings; });
     counter("dropped_unsealed_readings_total", "Readings dropped before they could be sealed.", [](V v) { return v.batcher.dropped_unsealed; });
     counter("refused_readings_total", "Readings that cannot be stored: names or texts beyond their bounds.",

@@ -23,7 +23,6 @@ struct AgentView {
     Duration local_away{};  // for how long
     uint64_t local_connections = 0;
     SourceCounts sources;
-    size_t discovered = 0;        // topics that discovery added
     BatcherCounts batcher;
     size_t pending_readings = 0;
     Duration oldest_pending{};

@@ -73,6 +73,8 @@ class Dialect {
     // The device whose state this topic would carry, as try_message would name it; empty if the topic is not of this dialect.
     // Tells Sources that a device which Home Assistant discovery describes is the one this dialect knows by another name.
     virtual std::string device_of(const Message&) const { return {}; }
+    // Asks once more for all it asked for so far: there are other filters, and other dialects beside it.
+    virtual void ask_again(SourceOutput&) {}
 };
 
 // Tells Sources which device a discovered state topic belongs to.

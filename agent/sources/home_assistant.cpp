@@ -29,6 +29,7 @@ constexpr size_t availability_per_device_max = 16;
 
 struct Config {  // one discovery topic
     size_t fingerprint = 0;
+    bool whole = true;  // nothing of it was refused
     size_t bytes = 0;
     std::string device;
     std::vector<Entity> entities;
@@ -80,6 +81,18 @@ class HomeAssistant final : public Dialect {
         return on_state(message, read->second, out);
     }
 
+    void ask_again(SourceOutput& out) override {
+        for (const auto& [topic, devices] : watching_) out.subscribe.push_back(topic);
+        for (const auto& [topic, config] : configs_) {
+            for (const Entity& entity : config.entities) {
+                for (const Channel& channel : entity.channels) {
+                    out.subscribe.push_back(channel.topic);
+                    on_state_topic_(channel.topic, config.device);
+                }
+            }
+        }
+    }
+
   private:
     Verdict on_prefix(const Message& message, SourceOutput& out) {
         const Message rest(message.topic.substr(prefix_.size()), message.payload, message.retained, message.now);
@@ -92,7 +105,8 @@ class HomeAssistant final : public Dialect {
             return Verdict::Taken;
         }
         const size_t fingerprint = std::hash<std::string_view>{}(message.payload);
-        if (const auto known = configs_.find(topic); known != configs_.end() && known->second.fingerprint == fingerprint)
+        if (const auto known = configs_.find(topic);
+            known != configs_.end() && known->second.fingerprint == fingerprint && known->second.whole)
             return Verdict::Taken;
         auto discovery = read_discovery(rest.level(0), n == 4 ? rest.level(1) : std::string_view{}, rest.level(n - 2), message.payload);
         if (!discovery) {
@@ -126,14 +140,15 @@ class HomeAssistant final : public Dialect {
         }
         Known& device = devices_[discovery.device];
         const auto series_max = static_cast<size_t>(shared_.options.series_per_device_max);
-        if (device.entities + discovery.entities.size() > series_max) {
+        const bool whole = device.entities + discovery.entities.size() <= series_max;
+        if (!whole) {
             if (shared_.once("discovery full " + discovery.device))
                 out.events.push_back("discovery of " + discovery.device +
                                      ": more than sources.series_per_device_max entities, the rest refused");
             discovery.entities.resize(series_max - std::min(series_max, device.entities));
         }
         Config& config = configs_[topic];
-        config = {fingerprint, message.payload.size(), discovery.device, std::move(discovery.entities)};
+        config = {fingerprint, whole, message.payload.size(), discovery.device, std::move(discovery.entities)};
         bytes_ += config.bytes;
         device.configs.insert(topic);
         device.entities += config.entities.size();

@@ -1,8 +1,8 @@
 // Asks the dialects in order, and keeps what must hold whatever they say: retained is no reading, names are labels, a quantity
 // keeps its unit, the budgets. The rules R1-R6 are the header's; further:
 // R7  Order: the operator's rules, discovery, Zigbee2MQTT, Tasmota, Homie, ESPHome, SenML. The first that takes a message ends it.
-// R8  A quantity keeps the unit it began with: another one of its kind is converted, one of another kind is a series of its own
-//     (and counts as one).
+// R8  A quantity keeps the unit it began with, also over other settings: another one of its kind is converted, one of another kind
+//     is a series of its own (and counts as one).
 // R9  A device that discovery describes has one name: what a dialect says of the same device goes by discovery's name.
 // R10 A broker may deliver a message once per matching filter (Mosquitto 2.0.11 does): the same message again, at once, on a
 //     topic that several of our filters match, is not read again.
@@ -52,18 +52,39 @@ bool is_empty(const DeviceNote& note) {
 }  // namespace
 
 struct Sources::Impl {
-    Impl(SourcesOptions given, const SourceCounts& counted) : options(std::move(given)), shared(options), counts(counted) {
-        counts.devices = counts.series = 0;
-        shared.not_a_value = counted.not_a_value;
+    explicit Impl(SourcesOptions given) : options(std::move(given)), shared(options) { make_dialects(options); }
+
+    void set_options(SourcesOptions given) {
+        const SourcesOptions before = std::exchange(options, std::move(given));
+        make_dialects(before);
+        // Aliases and topics, as if all that was discovered came now: topics may be heard anyway, or not any more.
+        aliases.clear();
+        announced.clear();
+        counts.discovered = 0;
+        SourceOutput asked;
+        for (const auto& dialect : dialects) dialect->ask_again(asked);
+        SourceOutput granted;
+        for (std::string& topic : asked.subscribe) subscribe(std::move(topic), granted);
+        shared.told.clear();  // a budget that is met again is told again
+    }
+
+    // R7. A dialect that reads as it did `before` is kept. The rules know nothing that is worth keeping.
+    void make_dialects(const SourcesOptions& before) {
+        std::vector<std::unique_ptr<Dialect>> old = std::exchange(dialects, {});
+        const auto add = [&](std::string_view name, bool wanted, bool as_before, const auto& make) {
+            if (!wanted) return;
+            const auto kept = std::find_if(old.begin(), old.end(), [&](const auto& one) { return one && one->name() == name; });
+            dialects.push_back(as_before && kept != old.end() ? std::move(*kept) : make(shared));
+        };
         dialects.push_back(make_rules(shared));
-        if (options.home_assistant)
-            dialects.push_back(
-                make_home_assistant(shared, [this](std::string_view topic, const std::string& device) { learn_alias(topic, device); }));
-        if (options.zigbee2mqtt) dialects.push_back(make_zigbee2mqtt(shared));
-        if (options.tasmota) dialects.push_back(make_tasmota(shared));
-        if (options.homie) dialects.push_back(make_homie(shared));
-        if (options.esphome) dialects.push_back(make_esphome(shared));
-        if (options.senml) dialects.push_back(make_senml(shared));
+        add("home_assistant", options.home_assistant, options.discovery_prefix == before.discovery_prefix, [this](Shared& with) {
+            return make_home_assistant(with, [this](std::string_view topic, const std::string& device) { learn_alias(topic, device); });
+        });
+        add("zigbee2mqtt", options.zigbee2mqtt, options.zigbee2mqtt_prefix == before.zigbee2mqtt_prefix, make_zigbee2mqtt);
+        add("tasmota", options.tasmota, true, make_tasmota);
+        add("homie", options.homie, true, make_homie);
+        add("esphome", options.esphome, true, make_esphome);
+        add("senml", options.senml, true, make_senml);
         // Discovery first: its retained descriptions then come before what they describe.
         std::vector<std::string> all;
         for (const auto& dialect : dialects)
@@ -171,6 +192,7 @@ struct Sources::Impl {
             return;
         }
         announced.insert(topic);
+        counts.discovered = announced.size();
         out.subscribe.push_back(std::move(topic));
     }
 
@@ -285,8 +307,10 @@ struct Sources::Impl {
     size_t repeats_left = 0;
 };
 
-Sources::Sources(SourcesOptions options, const SourceCounts& counted) : impl_(std::make_unique<Impl>(std::move(options), counted)) {}
+Sources::Sources(SourcesOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Sources::~Sources() = default;
+
+void Sources::set_options(SourcesOptions options) { impl_->set_options(std::move(options)); }
 
 std::vector<std::string> Sources::filters() const { return impl_->filters; }
 

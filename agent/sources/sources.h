@@ -89,6 +89,7 @@ struct SourceCounts {
     uint64_t refused_by_budget = 0;
     size_t devices = 0;
     size_t series = 0;
+    size_t discovered = 0;          // topics that discovery added
 };
 
 class Dialect;
@@ -96,10 +97,12 @@ class Dialect;
 class Sources {
   public:
     static constexpr size_t message_bytes_max = 2 << 20;  // of a payload; what is larger is not understood
-    // Totals go on from `counted`: settings that are read again make new Sources, and a counter never goes back.
-    explicit Sources(SourcesOptions options, const SourceCounts& counted = {});
+    explicit Sources(SourcesOptions options);
     ~Sources();
-    // What to subscribe to at the local broker from the start.
+    // Other settings. What is known of devices stays, counters go on, and a dialect that reads as before keeps all it learned;
+    // filters() and subscriptions() may have changed.
+    void set_options(SourcesOptions options);
+    // What to subscribe to at the local broker whatever is discovered.
     std::vector<std::string> filters() const;
     // These, and what discovery asked for since.
     std::vector<std::string> subscriptions() const;

@@ -93,6 +93,19 @@ class Lifecycle(unittest.TestCase):
             wait_for("the next reading", lambda: g1.metric("basmalin_agent_source_readings_total") == 12)
             self.assertEqual(g1.metric("basmalin_agent_source_messages_total"), heard + 1, "discovery and its topics are heard no more")
 
+    def test_a_reload_forgets_nothing_that_is_still_read(self):
+        g5 = self.fleet.gateway("g5")
+        g5.config.write_text(g5.config.read_text() + "[sources]\nsenml = true\n")
+        with g5.device() as device:
+            # Not retained: it will not come again.
+            device.publish("homeassistant/sensor/bed1/t/config", {"stat_t": "my/own/topic", "uniq_id": "x", "dev": {"ids": "bed1"}})
+            wait_for("discovery", lambda: g5.metric("basmalin_agent_discovered_entities"))
+            g5.config.write_text(g5.config.read_text().replace("senml = true", "senml = false"))
+            self.reload(g5)
+            device.publish("my/own/topic", "1")
+            device.publish("bed2/sensor/t/state", "1")
+            wait_for("both readings", lambda: g5.metric("basmalin_agent_source_readings_total") == 2)
+
     def test_a_taken_port_of_its_page_costs_no_reading(self):
         g7 = self.fleet.gateway("g7")
         g7.agent.stop()

@@ -129,23 +129,22 @@ TEST(Sources, AnAlarmIsTheMomentItBecomesTrue) {  // R12
 }
 
 TEST(Sources, CountersGoOnOverNewSettings) {
-    Garden before;
-    before.read("b/sensor/t/state", "1");
-    before.read("b/sensor/t/state", "nan");
-    before.hear("what/is/this", "?");
-    before.hear("b/sensor/t/state", "2", true);
+    Garden garden;
+    garden.read("b/sensor/t/state", "1");
+    garden.read("b/sensor/t/state", "nan");
+    garden.hear("what/is/this", "?");
+    garden.hear("b/sensor/t/state", "2", true);
     SourcesOptions options;
     options.tasmota = false;
-    Sources after(options, before.sources.counts());
-    SourceOutput out;
-    after.on_message("c/sensor/t/state", "nan", false, MonoTime{1}, out);
-    const SourceCounts& counts = after.counts();
+    garden.sources.set_options(options);
+    garden.hear("c/sensor/t/state", "nan");
+    const SourceCounts& counts = garden.sources.counts();
     EXPECT_EQ(counts.messages, 5U);
     EXPECT_EQ(counts.retained, 1U);
     EXPECT_EQ(counts.readings, 1U);
     EXPECT_EQ(counts.unknown, 1U);
     EXPECT_EQ(counts.not_a_value, 2U);
-    EXPECT_EQ(counts.series, 0U) << "what is known begins anew";
+    EXPECT_EQ(counts.series, 1U) << "what is known stays";
 }
 
 TEST(Sources, SubscriptionsAreTheFiltersAndWhatDiscoveryAddedToThem) {
@@ -155,6 +154,63 @@ TEST(Sources, SubscriptionsAreTheFiltersAndWhatDiscoveryAddedToThem) {
     Lines all = garden.sources.filters();
     all.emplace_back("my/own/topic");
     EXPECT_EQ(garden.sources.subscriptions(), all);
+}
+
+const Published own_topic{"homeassistant/sensor/bed9/soil/config", R"({"stat_t":"zigbee2mqtt/own","uniq_id":"x","dev":{"ids":"bed9"}})"};
+
+TEST(Sources, OtherSettingsForgetNothingThatIsStillRead) {
+    SourcesOptions options;
+    options.zigbee2mqtt = false;
+    Garden garden(options);
+    garden.hear(own_topic);  // not retained: it will not come again
+    garden.hear("homie/5/d/$description", R"({"nodes":{"n":{"properties":{"p":{"datatype":"float","unit":"C"}}}}})", true);
+    options.senml = false;
+    garden.sources.set_options(options);
+    EXPECT_EQ(garden.sources.subscriptions().back(), "zigbee2mqtt/own");
+    EXPECT_EQ(garden.read("zigbee2mqtt/own", "5"), Lines{"bed9/soil=5"});
+    EXPECT_EQ(garden.read("homie/5/d/n/p", "5"), Lines{"d/n_p=5 Cel"});
+}
+
+TEST(Sources, ADiscoveredTopicIsSubscribedWhereNoFilterHearsIt) {
+    Garden garden;
+    const auto discovered = [&] { return garden.sources.subscriptions().size() - garden.sources.filters().size(); };
+    garden.hear(own_topic);
+    EXPECT_EQ(discovered(), 0U) << "zigbee2mqtt/# hears it";
+    SourcesOptions options;
+    options.zigbee2mqtt = false;
+    garden.sources.set_options(options);
+    EXPECT_EQ(discovered(), 1U);
+    EXPECT_EQ(garden.sources.counts().discovered, 1U);
+    EXPECT_EQ(garden.read("zigbee2mqtt/own", "5"), Lines{"bed9/soil=5"});
+    garden.sources.set_options({});
+    EXPECT_EQ(discovered(), 0U) << "heard twice, it would be read twice";
+    EXPECT_EQ(garden.read("zigbee2mqtt/own", "6"), Lines{"bed9/soil=6"});
+    options.home_assistant = false;
+    garden.sources.set_options(options);
+    EXPECT_EQ(garden.sources.subscriptions(), garden.sources.filters());
+    EXPECT_EQ(garden.sources.counts().discovered, 0U);
+}
+
+TEST(Sources, ADialectThatIsTurnedOnKnowsDescribedDevicesByTheirName) {  // R9
+    SourcesOptions options;
+    options.esphome = false;
+    Garden garden(options);
+    garden.hear("homeassistant/sensor/bed2/soil/config", R"({"stat_t":"bed2/sensor/soil/state","dev":{"ids":["a4cf12"]}})");
+    garden.sources.set_options({});
+    EXPECT_EQ(garden.read("bed2/sensor/hidden/state", "5"), Lines{"a4cf12/hidden=5"});
+}
+
+TEST(Sources, ABudgetThatIsRaisedLetsInWhatWasRefused) {  // R5
+    SourcesOptions options;
+    options.series_per_device_max = 1;
+    Garden garden(options);
+    const Published two{"homeassistant/device/d/config",
+                        R"({"dev":{"ids":["d"]},"cmps":{"air":{"p":"sensor","stat_t":"g/a"},"soil":{"p":"sensor","stat_t":"g/b"}}})", true};
+    garden.hear(two);
+    EXPECT_EQ(garden.subscribed.size(), 1U);
+    garden.sources.set_options({});
+    garden.hear(two);  // as the broker replays it
+    EXPECT_EQ(garden.read("g/b", "5"), Lines{"d/soil=5"});
 }
 
 TEST(Sources, FiltersDoNotContainEachOther) {
