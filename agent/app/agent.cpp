@@ -228,6 +228,7 @@ void Agent::on_opened(Result<BufferShell::Ready> ready) {
     }
     ready_ = true;
     batcher_.restore(ready->layouts);
+    sources_.restore(ready->layouts);
     clock_.begin(ready->boot_no, ready->boots);
     read_clock();
     uplink_.start(ready->boot_no, ready->boots);

@@ -1,8 +1,8 @@
 // Asks the dialects in order, and keeps what must hold whatever they say: retained is no reading, names are labels, a quantity
 // keeps its unit, the budgets. The rules R1-R6 are the header's; further:
 // R7  Order: the operator's rules, discovery, Zigbee2MQTT, Tasmota, Homie, ESPHome, SenML. The first that takes a message ends it.
-// R8  A quantity keeps the unit it began with, also over other settings: another one of its kind is converted, one of another kind
-//     is a series of its own (and counts as one).
+// R8  A quantity keeps the unit it began with, also over restarts and other settings: another one of its kind is converted, one
+//     of another kind is a series of its own (and counts as one).
 // R9  A device that discovery describes has one name: what a dialect says of the same device goes by discovery's name.
 // R10 A broker may deliver a message once per matching filter (Mosquitto 2.0.11 does): the same message again, at once, on a
 //     topic that several of our filters match, is not read again.
@@ -93,6 +93,17 @@ struct Sources::Impl {
             for (std::string& filter : dialect->filters())
                 if (is_filter(filter)) all.push_back(std::move(filter));
         filters = without_contained(all);
+    }
+
+    // R8, by the rules that keep() follows with readings.
+    void restore(const std::vector<Layout>& known) {
+        for (const Layout& layout : known) {
+            for (const Column& column : layout.columns) {
+                const auto [at, fresh] = earlier_units.try_emplace(layout.device + '\n' + column.quantity, column.unit);
+                const bool same_kind = column.kind != ValueKind::Number || column.unit.empty() || convert(1, column.unit, at->second);
+                if (!fresh && !same_kind) at->second = column.unit;
+            }
+        }
     }
 
     void on_message(const Message& message, SourceOutput& out) {
@@ -249,8 +260,12 @@ struct Sources::Impl {
             }
             ++own.series_count;
             ++counts.series;
-            if (fresh) at = own.series.try_emplace(m.quantity).first;
-            at->second.unit = m.unit;
+            if (fresh) {
+                at = own.series.try_emplace(m.quantity).first;
+                at->second.unit = earlier_unit(sample.device, m);
+                unit_changed = !adapt(at->second, m);
+            }
+            if (unit_changed) at->second.unit = m.unit;
         }
         at->second.sample = sample_number;
         const auto* state = std::get_if<bool>(&m.value);
@@ -258,6 +273,12 @@ struct Sources::Impl {
         if (alarming && !at->second.alarming) sample.alarm = true;
         at->second.alarming = alarming;
         return true;
+    }
+
+    // Of a series of an earlier run: the one it began with. Asked once; from then on the series knows.
+    std::string earlier_unit(const std::string& device, const Measurement& m) {
+        const auto earlier = earlier_units.extract(device + '\n' + m.quantity);
+        return earlier.empty() ? m.unit : earlier.mapped();
     }
 
     // R8: brings the measurement to the series' unit; false if that cannot be.
@@ -293,6 +314,7 @@ struct Sources::Impl {
     std::vector<std::string> filters;
     std::unordered_set<std::string> announced;
     std::unordered_map<std::string, Device> devices;
+    std::unordered_map<std::string, std::string> earlier_units;  // "device\nquantity" of earlier runs, not heard yet
     std::unordered_map<std::string, DeviceNote> descriptions;
     std::unordered_map<std::string, std::string> aliases;  // "dialect\nits name" -> discovery's name; empty: ambiguous
     SourceOutput scratch;
@@ -310,6 +332,7 @@ struct Sources::Impl {
 Sources::Sources(SourcesOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Sources::~Sources() = default;
 
+void Sources::restore(const std::vector<Layout>& known) { impl_->restore(known); }
 void Sources::set_options(SourcesOptions options) { impl_->set_options(std::move(options)); }
 
 std::vector<std::string> Sources::filters() const { return impl_->filters; }

@@ -19,6 +19,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/config/config.h"
+#include "shared/series/codec.h"
 #include "shared/series/reading.h"
 
 namespace basmalin::agent {
@@ -99,6 +100,8 @@ class Sources {
     static constexpr size_t message_bytes_max = 2 << 20;  // of a payload; what is larger is not understood
     explicit Sources(SourcesOptions options);
     ~Sources();
+    // Layouts of earlier runs, the oldest first: what they hold goes on in its unit (R2). They take no room in the budgets.
+    void restore(const std::vector<Layout>& known);
     // Other settings. What is known of devices stays, counters go on, and a dialect that reads as before keeps all it learned;
     // filters() and subscriptions() may have changed.
     void set_options(SourcesOptions options);

@@ -106,6 +106,22 @@ class Lifecycle(unittest.TestCase):
             device.publish("bed2/sensor/t/state", "1")
             wait_for("both readings", lambda: g5.metric("basmalin_agent_source_readings_total") == 2)
 
+    def test_a_quantity_keeps_its_unit_over_a_restart(self):
+        g6 = self.fleet.gateway("g6")
+        with g6.device() as device:
+            for unit, value in (("C", 20), ("F", 68)):
+                device.publish("tele/bed1/SENSOR", {"BME280": {"Temperature": value}, "TempUnit": unit})
+                wait_for("a reading", lambda: g6.metric("basmalin_agent_source_readings_total") == 1)
+                g6.agent.stop()
+                g6.agent.start()
+                wait_for("it listens", g6.listening)
+        g6.agent.stop()
+        told = [line for line in g6.export_buffer().splitlines() if "bme280_temperature" in line]
+        self.assertEqual(len(told), 2)
+        for line in told:
+            self.assertIn(",Cel,", line)
+            self.assertIn(",20", line)
+
     def test_a_taken_port_of_its_page_costs_no_reading(self):
         g7 = self.fleet.gateway("g7")
         g7.agent.stop()

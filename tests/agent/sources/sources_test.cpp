@@ -147,6 +147,31 @@ TEST(Sources, CountersGoOnOverNewSettings) {
     EXPECT_EQ(counts.series, 1U) << "what is known stays";
 }
 
+TEST(Sources, AQuantityKeepsItsUnitOverOtherSettingsAndRestarts) {  // R8
+    const Published celsius{"tele/b/SENSOR", R"({"X":{"Temperature":20},"TempUnit":"C"})"};
+    const Published fahrenheit{"tele/b/SENSOR", R"({"X":{"Temperature":68},"TempUnit":"F"})"};
+    Garden before;
+    before.hear(celsius);
+    SourcesOptions options;
+    options.senml = false;
+    before.sources.set_options(options);
+    EXPECT_EQ(readings_of(before.hear(fahrenheit)), Lines{"b/x_temperature=20 Cel"});
+    Garden after;
+    after.sources.restore({{1, "b", {{"x_temperature", "Cel"}}}, {2, "b", {{"x_temperature", "[degF]"}, {"other", "lx"}}}});
+    EXPECT_EQ(after.sources.counts().series, 0U) << "earlier runs take no room in the budgets";
+    EXPECT_EQ(readings_of(after.hear(fahrenheit)), Lines{"b/x_temperature=20 Cel"});
+    EXPECT_EQ(readings_of(after.hear(celsius)), Lines{"b/x_temperature=20 Cel"});
+    EXPECT_EQ(after.sources.counts().series, 1U);
+}
+
+TEST(Sources, AUnitOfAnotherKindIsBegunOnceAlsoOverRestarts) {  // R8
+    Garden garden;
+    garden.sources.restore({{1, "d", {{"x", "V"}}}, {2, "d", {{"x", "lx"}}}, {3, "d", {{"y", "V"}}}});
+    EXPECT_EQ(garden.read("d/senml", R"([{"n":"x","u":"lx","v":1}])"), Lines{"d/x=1 lx"});
+    EXPECT_EQ(garden.read("d/senml", R"([{"n":"y","u":"lx","v":1}])"), Lines{"d/y=1 lx"});
+    EXPECT_EQ(garden.sources.counts().series, 2U);
+}
+
 TEST(Sources, SubscriptionsAreTheFiltersAndWhatDiscoveryAddedToThem) {
     Garden garden;
     EXPECT_EQ(garden.sources.subscriptions(), garden.sources.filters());
