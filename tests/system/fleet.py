@@ -165,9 +165,9 @@ class Gateway:
 
 
 class Device:
-    def __init__(self, port):
+    def __init__(self, port, address="127.0.0.1"):
         self.client = mqtt.Client(protocol=mqtt.MQTTv311)
-        self.client.connect("127.0.0.1", port)
+        self.client.connect(address, port)
         self.client.loop_start()
 
     def publish(self, topic, payload, retain=False):
