@@ -20,7 +20,7 @@ def rest():
             source = victoria.lines(folder / "lines", "library1", LIBRARY1)
             with victoria.Victoria(folder) as peer:
                 rows, _ = peer.load(source)
-                results[-1].update(peer="VictoriaMetrics, merged", peer_value=peer.settle() / rows)
+                results[-1].update(peer="VictoriaMetrics, merged", peer_value=peer.settle(rows) / rows)
         return results
 
 

@@ -30,9 +30,12 @@ class Victoria:
     def __exit__(self, *problem):
         return self.scope.__exit__(*problem)
 
-    def inserted(self):
+    def metric(self, *names):
         text = http_get(f"http://127.0.0.1:{self.port}/metrics")[1]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("vm_rows_inserted_total"))
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(names))
+
+    def inserted(self):
+        return self.metric("vm_rows_inserted_total")
 
     def load(self, folder):
         """Imports every part at once; (rows, seconds until all are inserted)."""
@@ -44,17 +47,17 @@ class Victoria:
                 raise CannotMeasure("VictoriaMetrics refused an import")
         return self.inserted(), time.monotonic() - began
 
-    def settle(self):
-        """Merges everything, ends the program, and says what is on the disk."""
-        http_get(f"http://127.0.0.1:{self.port}/internal/force_flush")
+    def settle(self, rows):
+        """Merges everything, ends the program, and says what data and index take on the disk (its caches do not count)."""
+        kept = ('vm_rows{type="storage/small"}', 'vm_rows{type="storage/big"}')
+        wait_for("VictoriaMetrics has its rows in files", lambda: self.metric(*kept) >= rows, 60)
         http_get(f"http://127.0.0.1:{self.port}/internal/force_merge")
-        wait_for("VictoriaMetrics has merged", lambda: self.merges() == 0, 120)
+        quiet = 0
+        while quiet < 20:  # a merge begins a little after it was asked for
+            quiet = quiet + 1 if self.metric("vm_active_force_merges", "vm_active_merges") == 0 else 0
+            time.sleep(0.1)
         self.program.stop(60)
-        return disk_bytes(self.data)
-
-    def merges(self):
-        text = http_get(f"http://127.0.0.1:{self.port}/metrics")[1]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("vm_active_force_merges"))
+        return disk_bytes(self.data / "data") + disk_bytes(self.data / "indexdb")
 
 
 def lines(folder, *what):
