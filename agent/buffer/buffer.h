@@ -21,7 +21,8 @@
 //     places of it (buffer_shell.h). The streams' ids are kept twice; rows whose stream's id is lost all the same are told as a
 //     gap of a stream of their own. A batch without its layout is a gap, too; layouts whose first batch was lost are defined again.
 //     The file set aside does not count as the buffer's (R4), but gives way first where the disk is short.
-// R8  A full or failing disk is an error of seal(), never the end: the caller keeps the draft and tries again.
+// R8  A full or failing disk is an error of seal(), never the end: the caller keeps the draft and tries again. What can be read is
+//     still sent: a welcome that tells nothing new needs no write, and a damaged row that cannot be dropped yet hides only itself.
 // R9  Two agents never share a file: the second open() is a Conflict.
 // R10 A layout is defined in the first batch that uses it, again when that batch is given up, and all of them at once by
 //     seal_definitions() when the coordinator asks.
@@ -136,6 +137,9 @@ class Buffer {
     // `path` of the file; `boot` is this boot's id. Conflict: another process has it. Any other error: the folder itself
     // cannot be used (a damaged file is repaired, R7).
     static Result<std::unique_ptr<Buffer>> open(const std::string& path, const BufferOptions& options, uint64_t boot, WallTime now);
+    // Builds the file anew on other places of the disk (R7) and opens that. Where it fails, `old` still reads what it holds, if it is not
+    // null: then open() goes on with what was begun.
+    static Result<std::unique_ptr<Buffer>> rebuild(std::unique_ptr<Buffer>& old, uint64_t boot, WallTime now, const std::string& why);
     ~Buffer();  // closes without persisting acks; see close()
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
@@ -173,6 +177,7 @@ class Buffer {
 
   private:
     explicit Buffer(std::unique_ptr<Impl> impl);
+    static Result<std::unique_ptr<Buffer>> begin(std::unique_ptr<Impl> impl, WallTime now);
     std::unique_ptr<Impl> impl_;
 };
 

@@ -85,6 +85,13 @@ Result<void> Buffer::Impl::remove(const std::vector<int64_t>& ids, GapReason rea
     return {};
 }
 
+Result<void> Buffer::Impl::drop_damaged() {
+    if (damaged.empty()) return {};
+    if (auto done = remove({damaged.begin(), damaged.end()}, GapReason::Damaged); !done) return pass(done, "drop damaged batches");
+    damaged.clear();
+    return {};
+}
+
 Result<Space> Buffer::Impl::space() {
     auto pages = file.db.integer("PRAGMA page_count");
     if (!pages) return pass(pages);
@@ -279,6 +286,7 @@ Result<bool> Buffer::tend(const Moment& now) {
     auto room = impl_->make_room();
     impl_->counts.writable = room.has_value() || room.error().code == Code::Timeout;
     if (!room) return pass(room, "make room");
+    if (auto dropped = impl_->drop_damaged(); !dropped) return pass(dropped);
     auto graced = impl_->drop_graced(now);
     if (!graced) return pass(graced, "drop acknowledged batches");
     auto aged = impl_->drop_aged(now);

@@ -9,6 +9,7 @@ namespace {
 constexpr size_t ranges_max = 4096;
 constexpr uint64_t released_runs_max = 4096;
 constexpr size_t hello_streams_max = 8;
+constexpr size_t damaged_noted_max = 4096;
 
 // The last seq of the acked run that seq is in, or 0 when it is not acked.
 uint64_t end_of_acked(const SeqSet& acked, uint64_t seq) {
@@ -40,7 +41,7 @@ Result<Page> Buffer::fetch(int64_t after_id, int64_t until_id, size_t bytes_max,
     auto rows = impl_->file.db.prepare(sql);
     if (!rows) return pass(rows);
     rows->bind(1, after_id).bind(2, until_id);
-    std::vector<int64_t> damaged;
+    std::vector<int64_t> damaged;  // met for the first time
     size_t bytes = 0;
     int skips = 0;
     while (page.batches.size() < batches_max && bytes < bytes_max) {
@@ -64,18 +65,20 @@ Result<Page> Buffer::fetch(int64_t after_id, int64_t until_id, size_t bytes_max,
         }
         auto held = held_from(*rows, stream->id);
         if (!held) {
-            damaged.push_back(id);
+            if (impl_->damaged.size() < damaged_noted_max && impl_->damaged.insert(id).second) damaged.push_back(id);
             continue;
         }
         bytes += held->bytes->size();
         page.batches.push_back(std::move(*held));
     }
     rows->reset();
-    if (!damaged.empty()) {
-        log::error("buffer_rows_damaged", {{"rows", damaged.size()}, {"first_seq", seq_of(damaged.front())}});
-        impl_->counts.damaged_batches_total += damaged.size();
-        if (auto done = impl_->remove(damaged, GapReason::Damaged); !done) return pass(done, "drop damaged batches");
-    }
+    if (damaged.empty()) return page;
+    log::error("buffer_rows_damaged", {{"rows", damaged.size()}, {"first_seq", seq_of(damaged.front())}});
+    impl_->counts.damaged_batches_total += damaged.size();
+    auto dropped = impl_->drop_damaged();
+    if (!dropped && dropped.error().code == Code::Corrupt) return pass(dropped);
+    // A disk that takes no writes must not keep the sound ones here: tend() tries again.
+    if (!dropped) log::warn("damaged_rows_stay", {{"why", dropped.error().message()}});
     return page;
 }
 
@@ -142,6 +145,7 @@ Result<void> Buffer::Impl::load_unsent() {
     auto saved = file.db.integer("SELECT value FROM meta WHERE key='unsent'");
     if (!saved && saved.error().code != Code::NotFound) return pass(saved);
     unsent_from = current().next_seq;
+    unsent_noted = saved.has_value();
     if (saved && stream_no_of(*saved) == current().no && seq_of(*saved) <= unsent_from) {
         unsent_from = seq_of(*saved);
         return {};
@@ -149,6 +153,7 @@ Result<void> Buffer::Impl::load_unsent() {
     auto put = file.db.prepare("INSERT OR REPLACE INTO meta(key, value) VALUES('unsent',?)");
     if (!put) return pass(put);
     auto done = put->bind(1, id_of(current().no, unsent_from)).run();
+    unsent_noted = unsent_noted || done.has_value();
     if (!done && done.error().code == Code::Full) return {};  // known for this run at least
     return done;
 }
@@ -188,52 +193,56 @@ Result<WelcomeOutcome> Buffer::on_welcome(const Welcome& welcome, const Moment&)
     const uint64_t epoch_before = impl_->epoch;
     const auto defined_before = impl_->defined_seq;
     impl_->epoch = welcome.epoch;
-    auto done = impl_->file.db.transaction([&]() -> Result<void> {
-        for (StreamState& s : impl_->streams) {
-            SeqSet theirs;
-            for (const Welcome::Stream& w : welcome.streams)
-                if (w.stream == s.id) theirs.restore(w.mark, w.ranges);
-            const SeqSet ours = std::exchange(s.acked, theirs);
-            s.acked_dirty = true;
-            const bool is_current = s.no == before.back().no;
-            const bool ahead = theirs.highest() >= (is_current && impl_->unsent_from != 0 ? impl_->unsent_from : s.next_seq);
-            if (ahead && is_current) outcome.new_stream = true;
-            if (ahead && !is_current) s.next_seq = theirs.highest() + 1;  // its end was lost (R7)
-            if (ahead || impl_->is_salvaged(s.no)) continue;  // what it lacks may still come
-            bool lacks = theirs.mark() < ours.mark();
-            for (const SeqRange& r : ours.ranges()) lacks = lacks || !theirs.contains(r.first) || !theirs.contains(r.last);
-            if (!lacks && epoch_before == welcome.epoch) continue;
-            if (epoch_before == 0) continue;  // nothing was ever released
-            auto released = impl_->record_released(s);
-            if (!released) return pass(released);
-            outcome.released_batches += *released;
+    std::vector<int64_t> lacking;  // streams of which it may have lost something
+    for (StreamState& s : impl_->streams) {
+        SeqSet theirs;
+        for (const Welcome::Stream& w : welcome.streams)
+            if (w.stream == s.id) theirs.restore(w.mark, w.ranges);
+        const SeqSet ours = std::exchange(s.acked, theirs);
+        s.acked_dirty = true;
+        const bool is_current = s.no == before.back().no;
+        const bool ahead = theirs.highest() >= (is_current && impl_->unsent_from != 0 ? impl_->unsent_from : s.next_seq);
+        if (ahead && is_current) outcome.new_stream = true;
+        if (ahead && !is_current) s.next_seq = theirs.highest() + 1;  // its end was lost (R7)
+        if (ahead || impl_->is_salvaged(s.no)) continue;              // what it lacks may still come
+        bool lacks = theirs.mark() < ours.mark();
+        for (const SeqRange& r : ours.ranges()) lacks = lacks || !theirs.contains(r.first) || !theirs.contains(r.last);
+        if (!lacks && epoch_before == welcome.epoch) continue;
+        if (epoch_before != 0) lacking.push_back(s.no);  // else nothing was ever released
+    }
+    // Marks alone are saved like those of acks (R2): a disk that takes no writes does not keep what it holds from being sent.
+    const bool only_marks = !outcome.new_stream && lacking.empty() && !impl_->unsent_noted && epoch_before == welcome.epoch;
+    if (!only_marks) {
+        auto done = impl_->file.db.transaction([&]() -> Result<void> {
+            for (const int64_t no : lacking) {
+                auto released = impl_->record_released(*impl_->stream_no(no));
+                if (!released) return pass(released);
+                outcome.released_batches += *released;
+            }
+            if (outcome.new_stream) {
+                // The coordinator's word on what was sent counts only where it is known what was.
+                StreamState old = before.back();
+                if (impl_->unsent_from != 0) old.acked = impl_->current().acked;
+                if (auto added = impl_->add_stream(); !added) return added;
+                if (auto moved = impl_->rehome(old); !moved) return moved;
+                if (auto kept = impl_->save_tally(); !kept) return kept;  // its rows have newer ids now
+            }
+            if (auto sent = impl_->file.db.execute("DELETE FROM meta WHERE key='unsent'"); !sent) return sent;
+            if (auto saved = impl_->save_acks(); !saved) return saved;
+            return epoch_before == welcome.epoch ? Result<void>() : impl_->save_epoch();
+        });
+        if (!done) {
+            impl_->streams = before;
+            impl_->epoch = epoch_before;
+            impl_->defined_seq = defined_before;
+            return pass(done, "welcome");
         }
-        if (outcome.new_stream) {
-            // The coordinator's word on what was sent counts only where it is known what was.
-            StreamState old = before.back();
-            if (impl_->unsent_from != 0) old.acked = impl_->current().acked;
-            if (auto added = impl_->add_stream(); !added) return added;
-            if (auto moved = impl_->rehome(old); !moved) return moved;
-            if (auto kept = impl_->save_tally(); !kept) return kept;  // its rows have newer ids now
-        }
-        if (auto sent = impl_->file.db.execute("DELETE FROM meta WHERE key='unsent'"); !sent) return sent;
-        if (auto saved = impl_->save_acks(); !saved) return saved;
-        if (epoch_before == welcome.epoch) return {};
-        return impl_->save_epoch();
-    });
-    if (!done) {
-        impl_->streams = before;
-        impl_->epoch = epoch_before;
-        impl_->defined_seq = defined_before;
-        return pass(done, "welcome");
+        impl_->unsent_noted = false;
+        for (StreamState& s : impl_->streams) s.acked_dirty = false;
+        if (auto gaps = impl_->file.db.integer("SELECT count(*) FROM gap"); gaps) impl_->gap_rows = *gaps;
     }
     impl_->unsent_from = 0;
-    for (StreamState& s : impl_->streams) {
-        s.acked_dirty = false;
-        outcome.streams.push_back({.stream = s.id, .first_id = id_of(s.no, 1), .acked = s.acked});
-    }
-    auto gaps = impl_->file.db.integer("SELECT count(*) FROM gap");
-    if (gaps) impl_->gap_rows = *gaps;
+    for (const StreamState& s : impl_->streams) outcome.streams.push_back({.stream = s.id, .first_id = id_of(s.no, 1), .acked = s.acked});
     outcome.last_id = impl_->last_id();
     return outcome;
 }

@@ -73,9 +73,17 @@ struct BufferShell::Inside {
         note(error);
         if (error.code != Code::Unavailable || !buffer || ++write_failures < write_failures_max) return;
         write_failures = 0;
-        if (!may_rebuild("the disk does not take writes: " + error.text)) return;
-        buffer.reset();
-        opened_at = MonoTime{INT64_MIN / 2};
+        if (may_rebuild("the disk does not take writes: " + error.text)) rebuild();
+    }
+    // A disk that takes no new file either leaves us the old one: what can be read is still sent.
+    void rebuild() {
+        opening = true;
+        auto built = Buffer::rebuild(buffer, boot, clock->wall(), std::exchange(rebuild_because, {}));
+        opening = false;
+        opened_at = clock->mono();
+        if (!built) return log::error("buffer_not_built_anew", {{"why", built.error().message()}});
+        buffer = std::move(*built);
+        reopened = true;
     }
     bool may_rebuild(const std::string& why) {
         if (clock->mono() - rebuilt_at < rebuild_every) return false;

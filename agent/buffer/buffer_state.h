@@ -1,4 +1,4 @@
-// What an open buffer remembers between calls. Shared by the files that implement Buffer: sqlite_buffer.cpp (open, seal, acks),
+// What an open buffer remembers between calls. Shared by the files that implement Buffer: buffer_open.cpp, sqlite_buffer.cpp (seal, acks),
 // buffer_send.cpp (fetch, welcome, hello) and buffer_room.cpp (bounds and grace). Thread: the Buffer's.
 #pragma once
 
@@ -57,6 +57,8 @@ struct Buffer::Impl {
     std::optional<uint64_t> boot_unsaved;  // this boot's id, while a full disk has kept its row from being written
     uint64_t epoch = 0;
     uint64_t unsent_from = 0;  // no batch of the current stream from this one on was ever sent; 0: not known
+    bool unsent_noted = false;  // the file says so, too
+    std::set<int64_t> damaged;  // rows that the disk has not yet let us drop
     BufferStats counts;
     int64_t gap_rows = 0;
     Statement insert_batch;
@@ -79,6 +81,9 @@ struct Buffer::Impl {
     StreamState* stream_no(int64_t no);
     bool is_acked(int64_t id);
     int64_t last_id() { return id_of(current().no, current().next_seq - 1); }
+
+    // buffer_open.cpp
+    Result<void> salvage_at_start(WallTime now);
 
     // sqlite_buffer.cpp
     Result<void> load(uint64_t boot);
@@ -103,7 +108,6 @@ struct Buffer::Impl {
 
     // buffer_salvage.cpp
     Result<void> load_salvage();
-    Result<void> salvage_at_start(WallTime now);
     Result<SalvageStep> salvage_slice(const Moment& now);
     Result<void> search_pages(int64_t source, const std::string& name, int64_t next);
     Result<int64_t> take_salvaged(const RawRow& row, const std::map<int64_t, SeqSet>& told, Statement& put, Gap& lost);
@@ -116,6 +120,7 @@ struct Buffer::Impl {
 
     // buffer_room.cpp: rows go, gaps of unacked ones stay, in one transaction.
     Result<void> remove(const std::vector<int64_t>& ids, GapReason reason);
+    Result<void> drop_damaged();
     Result<bool> make_room();
     void keep_reserve();
     bool drop_set_aside();

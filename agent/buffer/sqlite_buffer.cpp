@@ -35,57 +35,6 @@ bool Buffer::Impl::is_acked(int64_t id) {
 Buffer::Buffer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Buffer::~Buffer() = default;
 
-Result<std::unique_ptr<Buffer>> Buffer::open(const std::string& path, const BufferOptions& options, uint64_t boot, WallTime now) {
-    auto impl = std::make_unique<Impl>();
-    impl->path = path;
-    impl->options = options;
-    auto file = open_buffer_file(path, options, now);
-    if (!file) return pass(file);
-    impl->file = std::move(*file);
-    if (auto loaded = impl->load(boot); !loaded) {
-        // Our own SQL is right, so a statement that does not fit means damaged tables.
-        const bool damaged = loaded.error().code == Code::Corrupt || loaded.error().code == Code::Invalid;
-        if (!damaged || !impl->file.report.set_aside.empty()) return pass(loaded, "read " + path);
-        // The check did not see it (or ran out of time): the same repair.
-        impl->insert_batch = {};
-        impl->file.db = {};
-        auto report = repair_buffer_file(path, now, loaded.error().text);
-        if (!report) return pass(report, "repair " + path);
-        auto fresh = std::make_unique<Impl>();
-        fresh->path = path;
-        fresh->options = options;
-        fresh->file.lock = std::move(impl->file.lock);
-        fresh->file.report = std::move(*report);
-        auto db = open_buffer_database(path, false, true);
-        if (!db) return pass(db, "open " + path);
-        fresh->file.db = std::move(*db);
-        if (auto again = fresh->load(boot); !again) return pass(again, "read " + path);
-        impl = std::move(fresh);
-    }
-    impl->file.db.leave_log(false);
-    if (auto salvaged = impl->salvage_at_start(now); !salvaged) return pass(salvaged, "salvage " + path);
-    return std::unique_ptr<Buffer>(new Buffer(std::move(impl)));
-}
-
-// A small file that was just set aside is salvaged whole before anybody looks. (A full disk: later, slice by slice.)
-Result<void> Buffer::Impl::salvage_at_start(WallTime now) {
-    file.report.salvaging = salvage.has_value();
-    if (!salvage || file.report.set_aside.empty()) return {};
-    const SystemClock clock;
-    const MonoTime until = clock.mono() + options.salvage_at_start;
-    SalvageStep step{.more = true};
-    while (step.more && clock.mono() < until) {
-        auto next = salvage_slice({clock.mono(), now, ClockState::Unsynced});
-        if (!next && next.error().code == Code::Corrupt) return pass(next);
-        if (!next) return {};
-        step = *next;
-    }
-    file.report.salvaging = salvage.has_value();
-    file.report.salvaged_batches = step.salvaged_batches;
-    file.report.missing_batches = step.missing_batches;
-    return {};
-}
-
 Result<void> Buffer::Impl::load(uint64_t boot) {
     if (auto done = load_salvage(); !done) return done;
     if (auto done = load_streams(); !done) return done;

@@ -194,6 +194,78 @@ TEST_F(BufferOnAFaultyDisk, APlaceThatTakesNoWritesIsLeft) {  // R7
     EXPECT_EQ(page->batches.front().stream, old);
 }
 
+TEST_F(BufferOnAFaultyDisk, AWelcomeThatTellsNothingNewNeedsNoWrite) {  // R2
+    open();
+    welcome(7);
+    seal_many(10);
+    ack(4);
+    disk.fail_writes(path, 1'000'000);
+    const auto outcome = welcome(7, {{.stream = stream(), .mark = 6, .ranges = {}}});
+    ASSERT_EQ(outcome.streams.size(), 1u);
+    EXPECT_EQ(outcome.streams[0].acked.mark(), 6u);
+    EXPECT_EQ(waiting_seqs(stream()), (std::vector<uint64_t>{7, 8, 9, 10}));
+    EXPECT_FALSE(buffer->on_welcome({.epoch = 8, .time = {}, .streams = {}}, now())) << "another epoch is noted first";
+    EXPECT_EQ(waiting_seqs(stream()), (std::vector<uint64_t>{7, 8, 9, 10}));
+    disk.fail_writes(path, 0);
+    EXPECT_EQ(seal().header.seq, 11u);
+    power_cut();
+    open();
+    EXPECT_FALSE(welcome(7, {{.stream = stream(), .mark = 6, .ranges = {}}}).new_stream);
+    EXPECT_EQ(waiting_seqs(stream()).size(), 5u);
+}
+
+TEST_F(BufferOnAFaultyDisk, TheFirstWelcomeOfAFileIsNotedBeforeAnythingIsSent) {  // R6
+    open();
+    welcome(7);
+    seal_many(3);
+    close();
+    open();
+    disk.fail_writes(path, 1'000'000);
+    EXPECT_FALSE(buffer->on_welcome({.epoch = 7, .time = {}, .streams = {}}, now()));
+    EXPECT_TRUE(ack(1)) << "of what was sent before";
+    EXPECT_FALSE(buffer->on_welcome({.epoch = 7, .time = {}, .streams = {{.stream = stream(), .mark = 1, .ranges = {}}}}, now()));
+}
+
+TEST_F(BufferOnAFaultyDisk, ADamagedRowThatCannotBeDroppedHidesOnlyItself) {  // R7
+    open();
+    seal_many(20);
+    old = stream();
+    buffer.reset();
+    auto db = open_buffer_database(path, false);
+    ASSERT_TRUE(db->execute("UPDATE batch SET bytes=zeroblob(80) WHERE id IN (SELECT id FROM batch ORDER BY id LIMIT 2 OFFSET 4)"));
+    *db = {};
+    open();
+    disk.fail_writes(path, 1'000'000);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(waiting_seqs(old).size(), 18u);
+    EXPECT_EQ(buffer->stats().damaged_batches_total, 2u);
+    disk.fail_writes(path, 0);
+    tend_until_done();
+    const auto told = gaps();
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(told[0].first_seq, 5u);
+    EXPECT_EQ(told[0].last_seq, 6u);
+    EXPECT_EQ(told[0].reason, GapReason::Damaged);
+    EXPECT_EQ(buffer->stats().damaged_batches_total, 2u);
+}
+
+TEST_F(BufferOnAFaultyDisk, WhereNoFileCanBeBuiltAnewTheOldOneIsStillRead) {  // R7, R8
+    open();
+    seal_many(30);
+    buffer.reset();
+    start_shell();
+    disk.fail_writes(path, 1'000'000);
+    std::filesystem::create_directory(path + ".repairing");
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(seal_in_shell().failed.size(), 1u);
+    const auto page = fetch_in_shell();
+    ASSERT_TRUE(page) << page.error().message();
+    EXPECT_EQ(page->batches.size(), 30u);
+    disk.fail_writes(path, 0);
+    const auto sealed = seal_in_shell().sealed;
+    ASSERT_EQ(sealed.size(), 1u);
+    EXPECT_EQ(sealed[0].header.seq, 31u);
+    EXPECT_EQ(reopened, 0);
+}
+
 TEST_F(BufferOnAFaultyDisk, ABootsClockThatCannotBeSavedIsSavedLater) {
     open();
     buffer.reset();
