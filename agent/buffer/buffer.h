@@ -23,6 +23,7 @@
 //     The file set aside does not count as the buffer's (R4), but gives way first where the disk is short.
 // R8  A full or failing disk is an error of seal(), never the end: the caller keeps the draft and tries again. What can be read is
 //     still sent: a welcome that tells nothing new needs no write, and a damaged row that cannot be dropped yet hides only itself.
+//     What a seal that failed may have left in the file is not there for a process that opens or builds it anew (Promised).
 // R9  Two agents never share a file: the second open() is a Conflict.
 // R10 A layout is defined in the first batch that uses it, again when that batch is given up, and all of them at once by
 //     seal_definitions() when the coordinator asks.
@@ -44,6 +45,15 @@
 
 namespace basmalin::agent {
 
+// What a process knows of the numbers it has given: a seal that failed may have left its batches in the file, and a disk may have lost
+// others.
+struct Promised {
+    uint64_t stream = 0;  // 0: nothing is known
+    int64_t stream_no = 0;
+    uint64_t next_seq = 1;  // nobody was given this one or one beyond
+    bool welcomed = false;  // what lies below may be with the coordinator
+};
+
 struct BufferOptions {
     int64_t bytes_max = int64_t{256} << 20;
     int64_t disk_reserve_bytes = int64_t{256} << 20;  // left free on the file system for everyone else
@@ -53,6 +63,7 @@ struct BufferOptions {
     Duration check_deadline = seconds(2);
     Duration salvage_at_start = seconds(1);          // of a damaged file: a small one is whole before it is used
     int64_t salvage_slice_bytes = int64_t{1} << 20;  // read, and written at most, between two seals
+    Promised promised = {};                // by this process, of a file that it opens again
     std::string rebuild_because = {};      // not empty: open() repairs the file, whatever its check says
 };
 
@@ -145,6 +156,7 @@ class Buffer {
     Buffer& operator=(const Buffer&) = delete;
 
     const OpenReport& opened() const;
+    Promised promised() const;
     std::vector<Layout> layouts() const;  // for Batcher::restore
     uint32_t boot_no() const;
 

@@ -183,7 +183,7 @@ Result<BufferFile> open_buffer_file(const std::string& path, const BufferOptions
                           : !is_new && !options.rebuild_because.empty() ? Result<Database>(fail(Code::Corrupt, options.rebuild_because))
                                                                         : attempt();
     if (!db && (db.error().code == Code::Corrupt || db.error().code == Code::Invalid)) {
-        auto report = repair_buffer_file(path, now, db.error().text);
+        auto report = repair_buffer_file(path, now, db.error().text, options.promised);
         if (!report) return pass(report, "repair " + path);
         file.report = std::move(*report);
         file.wal.clear();

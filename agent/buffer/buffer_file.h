@@ -47,7 +47,7 @@ struct BufferFile {
 
 Result<BufferFile> open_buffer_file(const std::string& path, const BufferOptions& options, WallTime now);
 // Sets this file aside, with a new one in its place into which its batches are to be salvaged. With the lock held.
-Result<OpenReport> repair_buffer_file(const std::string& path, WallTime now, const std::string& complaint);
+Result<OpenReport> repair_buffer_file(const std::string& path, WallTime now, const std::string& complaint, const Promised& promised);
 constexpr size_t damaged_kept_max = 2;
 // Drops set-aside files beyond the newest kept_max, not those in use (by name without folder). True when any were there to drop.
 bool limit_damaged(const std::string& path, size_t kept_max, const std::set<std::string>& in_use);
@@ -66,6 +66,7 @@ Result<Layout> decode_layout(uint32_t id, std::string_view bytes);
 std::string encode_acked(const SeqSet& set);
 SeqSet decode_acked(std::string_view bytes);
 
+constexpr std::string_view salvage_end_key = "salvage end ";  // in meta, with the stream's number: see Promised
 constexpr std::string_view batch_columns = "id, priority, kind, readings, first_wall, bytes";
 
 }  // namespace basmalin::agent

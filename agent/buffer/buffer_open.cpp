@@ -1,7 +1,10 @@
 // How a buffer comes to be: opened, repaired when it turns out damaged, or built anew in the place of one that still can be read.
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "agent/buffer/buffer_state.h"
+#include "shared/base/log.h"
 
 namespace basmalin::agent {
 namespace {
@@ -42,7 +45,7 @@ Result<std::unique_ptr<Buffer>> Buffer::open(const std::string& path, const Buff
         // The check did not see it (or ran out of time): the same repair.
         impl->insert_batch = {};
         impl->file.db = {};
-        auto report = repair_buffer_file(path, now, loaded.error().text);
+        auto report = repair_buffer_file(path, now, loaded.error().text, options.promised);
         if (!report) return pass(report, "repair " + path);
         auto fresh = open_repaired(path, options, boot, std::move(impl->file.lock), std::move(*report));
         if (!fresh) return pass(fresh);
@@ -57,7 +60,7 @@ Result<std::unique_ptr<Buffer>> Buffer::rebuild(std::unique_ptr<Buffer>& old, ui
     const BufferOptions options = was.options;
     const ino_t node = node_of(path);
     was.file.db.leave_log(true);  // it is set aside with its log
-    auto report = repair_buffer_file(path, now, why);
+    auto report = repair_buffer_file(path, now, why, was.promised());
     if (!report) {
         // Broken off between its renames, it is for the next open() to finish.
         if (node_of(path) != node) old.reset();
@@ -75,6 +78,50 @@ Result<std::unique_ptr<Buffer>> Buffer::begin(std::unique_ptr<Impl> impl, WallTi
     impl->file.db.leave_log(false);
     if (auto salvaged = impl->salvage_at_start(now); !salvaged) return pass(salvaged, "salvage " + impl->path);
     return std::unique_ptr<Buffer>(new Buffer(std::move(impl)));
+}
+
+Promised Buffer::promised() const { return impl_->promised(); }
+
+Promised Buffer::Impl::promised() {
+    return {.stream = current().id, .stream_no = current().no, .next_seq = current().next_seq, .welcomed = epoch != 0 && !unsent_noted};
+}
+
+// A seal that failed (its fsync, say) may have left its batches in the log, whole: the caller seals them again. A Gaps batch stays, for the
+// rows that it tells of went with it. The other way round, numbers of batches that the log has lost are not given again: a new stream
+// begins, in which no layout of theirs can be mistaken.
+Result<void> Buffer::Impl::keep_promises() {
+    StreamState* s = options.promised.stream == 0 ? nullptr : stream_of(options.promised.stream);
+    const uint64_t end = options.promised.next_seq;
+    if (s == nullptr || s->no != current().no || s->next_seq == end) return {};
+    const std::string from = std::to_string(id_of(s->no, end));
+    if (s->next_seq > end) {
+        const std::string gaps = std::to_string(static_cast<int>(BatchKind::Gaps));
+        auto gone = file.db.transaction([&] {
+            return file.db.execute("DELETE FROM batch WHERE id >= " + from + " AND kind <> " + gaps +
+                                   ";UPDATE layout SET defined_seq=0 WHERE defined_seq >= " + std::to_string(end));
+        });
+        if (!gone) return pass(gone, "drop what came back");
+        auto newest = file.db.integer("SELECT ifnull(max(id), 0) FROM batch WHERE id >= " + from);
+        if (!newest) return pass(newest);
+        s->next_seq = std::max(end, seq_of(*newest) + 1);
+        return {};
+    }
+    const uint64_t first = std::max(s->next_seq, s->acked.mark() + 1);
+    auto told = file.db.transaction([&]() -> Result<void> {
+        if (first < end) {
+            const Gap gap{.stream = s->id, .first_seq = first, .last_seq = end - 1, .exact = false, .reason = GapReason::Damaged};
+            if (auto noted = insert_gap(file.db, gap); !noted) return noted;
+        }
+        const std::string floor = "UPDATE stream SET floor=" + std::to_string(end) + " WHERE stream_no=" + std::to_string(s->no);
+        if (auto kept = file.db.execute(floor); !kept) return kept;
+        s->next_seq = end;
+        return add_stream();
+    });
+    if (!told) return pass(told, "tell what the log lost");
+    file.report.missing_batches += static_cast<int64_t>(end - std::min(first, end));
+    counts.damaged_batches_total += end - std::min(first, end);
+    log::warn("buffer_log_damaged", {{"rescued_batches", 0}, {"missing_batches", end - std::min(first, end)}});
+    return {};
 }
 
 // A small file that was just set aside is salvaged whole before anybody looks. (A full disk: later, slice by slice.)

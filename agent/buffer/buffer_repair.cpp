@@ -51,6 +51,7 @@ struct Remains {
     std::map<uint32_t, Layout> layouts;
     std::vector<Gap> gaps;
     std::vector<std::pair<std::string, int64_t>> sources;  // of a salvage that was not finished
+    std::map<int64_t, int64_t> ends;                       // by stream: what is salvaged lies below
     int64_t epoch = 0;
 };
 
@@ -124,6 +125,9 @@ void read_tables(Database& db, Remains& r) {
     read_all(db, "SELECT stream_no FROM salvage_stream WHERE row_known=0 AND checked >= 0", [&](Statement& row) {
         if (const auto known = r.streams.find(row.integer(0)); known != r.streams.end()) known->second.row_known = false;
     });
+    read_all(db, "SELECT key, value FROM meta WHERE key LIKE '" + std::string(salvage_end_key) + "%'", [&](Statement& s) {
+        r.ends[std::strtoll(s.text(0).c_str() + salvage_end_key.size(), nullptr, 10)] = s.integer(1);
+    });
     read_all(db, "SELECT file, next FROM salvage_source ORDER BY no",
              [&](Statement& s) { r.sources.emplace_back(s.text(0), s.integer(1)); });
 }
@@ -160,6 +164,14 @@ void read_raw(const std::string& path, std::string_view wal, Remains& r) {
     });
 }
 
+void add_promised(Remains& r, const Promised& promised) {
+    if (promised.stream == 0) return;
+    OldStream& s = r.streams.try_emplace(promised.stream_no, OldStream{.id = promised.stream}).first->second;
+    if (s.id != promised.stream) return;
+    s.floor = std::max(s.floor, promised.next_seq);
+    r.ends[promised.stream_no] = static_cast<int64_t>(promised.next_seq);
+}
+
 Result<void> put_streams(Database& to, const Remains& r) {
     auto put = to.prepare("INSERT INTO stream(stream_no, id, floor, acked) VALUES(?,?,?,?)");
     if (!put) return pass(put);
@@ -177,6 +189,11 @@ Result<void> put_streams(Database& to, const Remains& r) {
         if (auto done = add(no, s); !done) return done;
         if (auto done = old->bind(1, no).bind(2, static_cast<int64_t>(s.id)).bind(3, int64_t{s.row_known}).run(); !done) return done;
         last_no = std::max(last_no, no);
+    }
+    for (const auto& [no, end] : r.ends) {
+        const std::string key = std::string(salvage_end_key) + std::to_string(no);
+        if (auto done = to.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('" + key + "'," + std::to_string(end) + ")"); !done)
+            return done;
     }
     if (!r.streams_whole) {
         if (auto done = old->bind(1, int64_t{0}).bind(2, static_cast<int64_t>(random_u64())).bind(3, int64_t{0}).run(); !done) return done;
@@ -225,7 +242,8 @@ Result<void> put_sources(Database& to, Remains& r, const std::string& set_aside)
 }
 
 // The new file: what can be read in a moment, and the note of what is to be salvaged. Returns the files named in it.
-Result<std::set<std::string>> build(const std::string& path, const std::string& repairing, const std::string& set_aside) {
+Result<std::set<std::string>> build(const std::string& path, const std::string& repairing, const std::string& set_aside,
+                                    const Promised& promised) {
     auto to = open_buffer_database(repairing, false);
     if (!to) return pass(to);
     if (auto created = create_buffer_tables(*to); !created) return pass(created);
@@ -239,6 +257,7 @@ Result<std::set<std::string>> build(const std::string& path, const std::string& 
         if (from) read_tables(*from, remains);
     }
     read_raw(path, wal, remains);
+    add_promised(remains, promised);
     auto written = to->transaction([&]() -> Result<void> {
         if (auto made = to->execute(salvage_schema); !made) return made;
         if (auto put = put_streams(*to, remains); !put) return put;
@@ -287,13 +306,13 @@ bool limit_damaged(const std::string& path, size_t kept_max, const std::set<std:
     return too_many;
 }
 
-Result<OpenReport> repair_buffer_file(const std::string& path, WallTime now, const std::string& complaint) {
+Result<OpenReport> repair_buffer_file(const std::string& path, WallTime now, const std::string& complaint, const Promised& promised) {
     OpenReport report;
     report.complaint = complaint;
     const std::string repairing = path + ".repairing";
     drop(repairing);
     report.set_aside = path + ".damaged-" + std::to_string(now.ms);
-    auto built = build(path, repairing, report.set_aside);
+    auto built = build(path, repairing, report.set_aside, promised);
     if (!built) {
         drop(repairing);  // on a full disk it is what fills it
         return pass(built);

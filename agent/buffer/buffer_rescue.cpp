@@ -32,7 +32,11 @@ Result<void> Buffer::Impl::rescue() {
     if (file.wal.empty()) return {};
     StreamState& s = current();
     const std::string wal = std::exchange(file.wal, {});
-    const auto rescued = rescue_batches(wal, s.id, id_of(s.no, s.next_seq), id_of(s.no + 1, 0));
+    auto rescued = rescue_batches(wal, s.id, id_of(s.no, s.next_seq), id_of(s.no + 1, 0));
+    if (options.promised.stream == s.id)  // see keep_promises()
+        std::erase_if(rescued, [&](const auto& one) {
+            return one.second.header.seq >= options.promised.next_seq && one.second.header.kind != BatchKind::Gaps;
+        });
     if (rescued.empty()) return {};
     const uint64_t last = rescued.rbegin()->second.header.seq;
     uint32_t boot_max = 0;

@@ -76,6 +76,11 @@ Result<void> Buffer::Impl::load_salvage() {
         if (auto layout = decode_layout(id, layouts->blob(2)))
             salvage->layouts[layouts->integer(0)].insert_or_assign(id, std::move(*layout));
     }
+    for (const auto& [no, id] : salvage->streams) {
+        auto end = file.db.integer("SELECT value FROM meta WHERE key='" + std::string(salvage_end_key) + std::to_string(no) + "'");
+        if (end) salvage->ends[no] = static_cast<uint64_t>(*end);
+        if (!end && end.error().code != Code::NotFound) return pass(end);
+    }
     for (const auto& [key, value] : {std::pair<const char*, int64_t*>{"salvaged", &salvage->total.salvaged_batches},
                                      {"salvage missing", &salvage->total.missing_batches}}) {
         auto saved = file.db.integer("SELECT value FROM meta WHERE key='" + std::string(key) + "'");
@@ -249,6 +254,7 @@ Result<int64_t> Buffer::Impl::take_salvaged(const RawRow& row, const std::map<in
     StreamState* state = stream_no(no);
     if (!batch || state == nullptr || told.at(no).contains(batch->header.seq)) return 0;
     const BatchHeader& h = batch->header;
+    if (const auto end = s.ends.find(no); end != s.ends.end() && h.seq >= end->second && came_back(stream->second, *batch, told)) return 0;
     put.bind(1, row.rowid).bind(2, int64_t{static_cast<uint8_t>(h.priority)}).bind(3, int64_t{static_cast<uint8_t>(h.kind)});
     put.bind(4, int64_t{h.readings}).bind(5, batch->first_wall).bind_blob(6, batch->bytes);
     if (auto done = put.run(); !done) return pass(done);
@@ -266,6 +272,19 @@ Result<int64_t> Buffer::Impl::take_salvaged(const RawRow& row, const std::map<in
     for (const Layout& layout : *definitions)
         if (auto kept = keep_layout(no, layout); !kept) return pass(kept);
     return bytes;
+}
+
+// Nobody was given this batch: its drafts went back to the caller. Only Gaps have no other place, unless their rows are still there.
+bool Buffer::Impl::came_back(uint64_t stream, const Rescued& batch, const std::map<int64_t, SeqSet>& told) {
+    if (batch.header.kind != BatchKind::Gaps) return true;
+    const auto view = open_batch(stream, batch.bytes);
+    const auto gaps = view ? decode_gaps(view->body) : Result<std::vector<Gap>>{};
+    if (!gaps) return true;
+    return std::any_of(gaps->begin(), gaps->end(), [&](const Gap& gap) {
+        for (const auto& [no, id] : salvage->streams)
+            if (id == gap.stream && told.at(no).contains(gap.first_seq)) return true;
+        return false;
+    });
 }
 
 Result<void> Buffer::Impl::keep_layout(int64_t no, const Layout& layout) {
@@ -355,6 +374,9 @@ Result<void> Buffer::Impl::check_salvaged(int64_t no, bool row_known, uint64_t c
         --salvage->total.missing_batches;
         stream.next_seq = end + 1;
         if (auto defined = define_salvaged(stream, now); !defined) return defined;
+        // What comes beyond from here on is ours.
+        const std::string bound = "DELETE FROM meta WHERE key='" + std::string(salvage_end_key) + std::to_string(no) + "'";
+        if (auto gone = file.db.execute(bound); !gone) return gone;
     }
     for (const Gap& gap : gaps)
         if (auto noted = insert_gap(file.db, gap); !noted) return noted;

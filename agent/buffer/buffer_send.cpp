@@ -142,6 +142,7 @@ Result<uint64_t> Buffer::Impl::record_released(StreamState& stream) {
 // R6: nothing is sent before a welcome, so what was sealed since the last one cannot be with the coordinator. Remembered over
 // restarts: a file that went back in time shows at the next welcome, however much was sealed into it by then.
 Result<void> Buffer::Impl::load_unsent() {
+    if (options.promised.welcomed && options.promised.stream == current().id) return {};  // sending goes on
     auto saved = file.db.integer("SELECT value FROM meta WHERE key='unsent'");
     if (!saved && saved.error().code != Code::NotFound) return pass(saved);
     unsent_from = current().next_seq;

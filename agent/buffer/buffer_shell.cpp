@@ -34,11 +34,17 @@ struct BufferShell::Inside {
     MonoTime damaged_at{INT64_MIN / 2};
     MonoTime rebuilt_at{INT64_MIN / 2};
     std::string rebuild_because;
+    Promised promised;  // by the buffer that was open before
     std::optional<BootOffset> boot_offset;  // not saved yet
 
-    Result<void> open() {
+    void let_go() {
+        if (buffer) promised = buffer->promised();
         buffer.reset();
+    }
+    Result<void> open() {
+        let_go();
         BufferOptions checked = options;
+        checked.promised = promised;
         checked.rebuild_because = std::exchange(rebuild_because, {});
         opening = true;
         auto opened = Buffer::open(path, checked, boot, clock->wall());
@@ -66,7 +72,7 @@ struct BufferShell::Inside {
         log::error("buffer_damaged", {{"why", error.text}});
         const MonoTime now = clock->mono();
         const bool again = now - std::exchange(damaged_at, now) < damage_again_within && buffer && buffer->opened().set_aside.empty();
-        buffer.reset();
+        let_go();
         if (!again || may_rebuild(error.text)) opened_at = MonoTime{INT64_MIN / 2};
     }
     void note_seal(const Error& error) {
@@ -77,6 +83,7 @@ struct BufferShell::Inside {
     }
     // A disk that takes no new file either leaves us the old one: what can be read is still sent.
     void rebuild() {
+        promised = buffer->promised();
         opening = true;
         auto built = Buffer::rebuild(buffer, boot, clock->wall(), std::exchange(rebuild_because, {}));
         opening = false;

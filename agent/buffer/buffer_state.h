@@ -35,6 +35,7 @@ struct Fresh {
 // What is to be salvaged from files set aside. The database has the same; this is what a slice needs at hand.
 struct Salvage {
     std::map<int64_t, uint64_t> streams;                    // old ones by number, their ids
+    std::map<int64_t, uint64_t> ends;                       // by stream: the first number that nobody was given, where it is known
     uint64_t lost_stream = 0;                               // stands for rows of streams whose ids are lost; 0: none are
     std::map<int64_t, std::map<uint32_t, Layout>> layouts;  // by stream: what is known so far
     int64_t source = 0;                                     // under way, 0: none
@@ -83,6 +84,8 @@ struct Buffer::Impl {
     int64_t last_id() { return id_of(current().no, current().next_seq - 1); }
 
     // buffer_open.cpp
+    Promised promised();
+    Result<void> keep_promises();
     Result<void> salvage_at_start(WallTime now);
 
     // sqlite_buffer.cpp
@@ -111,6 +114,7 @@ struct Buffer::Impl {
     Result<SalvageStep> salvage_slice(const Moment& now);
     Result<void> search_pages(int64_t source, const std::string& name, int64_t next);
     Result<int64_t> take_salvaged(const RawRow& row, const std::map<int64_t, SeqSet>& told, Statement& put, Gap& lost);
+    bool came_back(uint64_t stream, const Rescued& batch, const std::map<int64_t, SeqSet>& told);
     Result<void> keep_layout(int64_t no, const Layout& layout);
     Result<void> add_gaps(uint64_t stream, SeqSet& known);
     Result<void> check_salvaged(int64_t no, bool row_known, uint64_t checked, const Moment& now);

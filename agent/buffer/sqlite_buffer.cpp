@@ -39,6 +39,7 @@ Result<void> Buffer::Impl::load(uint64_t boot) {
     if (auto done = load_salvage(); !done) return done;
     if (auto done = load_streams(); !done) return done;
     if (auto done = rescue(); !done) return done;
+    if (auto done = keep_promises(); !done) return done;
     if (auto done = load_boots(boot); !done) return done;
     if (auto done = load_unsent(); !done) return done;
     auto layouts = file.db.prepare("SELECT id, defined_seq FROM layout");

@@ -266,6 +266,108 @@ TEST_F(BufferOnAFaultyDisk, WhereNoFileCanBeBuiltAnewTheOldOneIsStillRead) {  //
     EXPECT_EQ(reopened, 0);
 }
 
+TEST_F(BufferOnAFaultyDisk, WhatCameBackToTheCallerIsNotSalvagedToo) {  // R7, R8
+    open();
+    seal_many(30);
+    old = stream();
+    buffer.reset();
+    start_shell();
+    EXPECT_EQ(seal_in_shell().sealed.size(), 1u);  // the log has begun
+    disk.fail_syncs(path, 1'000'000);
+    int refused = 0;
+    while (refused < 50 && !seal_in_shell().failed.empty()) ++refused;
+    EXPECT_EQ(refused, 8);
+    const auto page = fetch_in_shell();
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->batches.size(), 32u) << "31 of the old stream and the one of the new";
+    EXPECT_EQ(page->batches.back().header.seq, 1u);
+}
+
+TEST_F(BufferOnAFaultyDisk, WhatCameBackToTheCallerIsNotThereWhenItIsOpenedAgain) {  // R8
+    for (const char* because : {"", "a test"}) {
+        SCOPED_TRACE(because);
+        for (const char* tail : {"", "-wal", "-shm"}) std::filesystem::remove(path + tail);
+        options.rebuild_because.clear();
+        options.promised = {};
+        clock.advance(minutes(1));
+        open();
+        welcome(7);
+        seal_many(5);
+        old = stream();
+        disk.fail_syncs(path, 1'000'000);
+        EXPECT_FALSE(buffer->seal({draft(20, Priority::Normal, 2), draft()}, now()));
+        options.promised = buffer->promised();
+        options.rebuild_because = because;
+        buffer.reset();
+        disk.fail_syncs(path, 0);
+        open();
+        EXPECT_EQ(waiting_seqs(old), (std::vector<uint64_t>{1, 2, 3, 4, 5}));
+        const Held again = seal(20, Priority::Normal, 2);
+        EXPECT_EQ(again.header.seq, again.stream == old ? 6u : 1u);
+        auto view = open_batch(again.stream, *again.bytes);
+        EXPECT_EQ(decode_definitions(view->body)->size(), 1u) << "what defined it is gone";
+    }
+}
+
+TEST_F(BufferOnAFaultyDisk, GapsAreToldOnceWhetherTheirSealWasHeardOrNot) {  // R4, R8
+    for (const char* because : {"", "a test"}) {
+        SCOPED_TRACE(because);
+        for (const char* tail : {"", "-wal", "-shm"}) std::filesystem::remove(path + tail);
+        options.rebuild_because.clear();
+        options.promised = {};
+        clock.advance(minutes(1));
+        open();
+        seal_many(1000);
+        options.bytes_max = 64 << 10;
+        buffer->set_options(options);
+        tend_until_done();
+        options.bytes_max = 64 << 20;
+        disk.fail_syncs(path, 1'000'000);
+        EXPECT_FALSE(buffer->seal_gaps(now()));
+        options.promised = buffer->promised();
+        options.rebuild_because = because;
+        buffer.reset();
+        disk.fail_syncs(path, 0);
+        open();
+        gaps();
+        std::set<uint64_t> told;
+        for (const Held& h : waiting()) {
+            if (h.header.kind != BatchKind::Gaps) continue;
+            const auto decoded = decode_gaps(open_batch(h.stream, *h.bytes)->body);
+            for (const Gap& g : *decoded)
+                for (uint64_t s = g.first_seq; g.reason == GapReason::Evicted && s <= g.last_seq; ++s) EXPECT_TRUE(told.insert(s).second) << s;
+        }
+        EXPECT_GT(told.size(), 100u);
+    }
+}
+
+TEST_F(BufferOnAFaultyDisk, WhatIsSealedAfterItWasOpenedAgainIsNoStepBackInTime) {  // R6
+    open();
+    welcome(7);
+    seal_many(5);
+    old = stream();
+    options.promised = buffer->promised();
+    open();
+    seal();
+    EXPECT_FALSE(welcome(7, {{.stream = old, .mark = 6, .ranges = {}}}).new_stream);
+    EXPECT_EQ(stream(), old);
+}
+
+TEST_F(BufferOnAFaultyDisk, NumbersThatTheLogHasLostAreNotGivenAgain) {  // R1
+    open();
+    welcome(7);
+    seal_many(10);
+    old = stream();
+    options.promised = buffer->promised();
+    power_cut();
+    std::filesystem::resize_file(path + "-wal", static_cast<uintmax_t>(size_of(path + "-wal") / 2));
+    open();
+    const auto held = held_of_old();
+    EXPECT_LT(held.size(), 10u);
+    EXPECT_NE(seal().stream, old);
+    expect_held_or_told(held, gaps(), 10);
+}
+
 TEST_F(BufferOnAFaultyDisk, ABootsClockThatCannotBeSavedIsSavedLater) {
     open();
     buffer.reset();

@@ -43,6 +43,13 @@ class FaultyDisk {
         writes_to_fail_ = times;
         node_ = node_of(write_path_);
     }
+    // Likewise of its fsyncs: what was written before is in the file all the same.
+    void fail_syncs(std::string path, int times) {
+        const std::lock_guard lock(mutex_);
+        sync_path_ = std::move(path);
+        syncs_to_fail_ = times;
+        sync_node_ = node_of(sync_path_);
+    }
 
   private:
     struct File {
@@ -70,6 +77,11 @@ class FaultyDisk {
         const bool of_it = name != nullptr && (name == write_path_ || name == write_path_ + "-wal");
         return of_it && writes_to_fail_ > 0 && node_of(write_path_) == node_ && writes_to_fail_-- > 0;
     }
+    bool unsyncable(const char* name) {
+        const std::lock_guard lock(mutex_);
+        const bool of_it = name != nullptr && (name == sync_path_ || name == sync_path_ + "-wal");
+        return of_it && syncs_to_fail_ > 0 && node_of(sync_path_) == sync_node_ && syncs_to_fail_-- > 0;
+    }
 
     static int open(sqlite3_vfs*, const char* name, sqlite3_file* f, int flags, int* out_flags) {
         static const sqlite3_io_methods methods = {
@@ -84,7 +96,10 @@ class FaultyDisk {
                 return real(x)->pMethods->xWrite(real(x), from, n, at);
             },
             [](sqlite3_file* x, sqlite3_int64 size) { return real(x)->pMethods->xTruncate(real(x), size); },
-            [](sqlite3_file* x, int how) { return real(x)->pMethods->xSync(real(x), how); },
+            [](sqlite3_file* x, int how) {
+                if (the()->unsyncable(file_of(x)->name)) return SQLITE_IOERR_FSYNC;
+                return real(x)->pMethods->xSync(real(x), how);
+            },
             [](sqlite3_file* x, sqlite3_int64* size) { return real(x)->pMethods->xFileSize(real(x), size); },
             [](sqlite3_file* x, int how) { return real(x)->pMethods->xLock(real(x), how); },
             [](sqlite3_file* x, int how) { return real(x)->pMethods->xUnlock(real(x), how); },
@@ -119,6 +134,9 @@ class FaultyDisk {
     std::string write_path_;
     ino_t node_ = 0;
     int writes_to_fail_ = 0;
+    std::string sync_path_;
+    ino_t sync_node_ = 0;
+    int syncs_to_fail_ = 0;
 };
 
 }  // namespace basmalin::testing_support
