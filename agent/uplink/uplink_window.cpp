@@ -6,11 +6,6 @@
 namespace basmalin::agent {
 namespace {
 
-bool wants_alarms(const Window& w, const WindowLimits& limits) { return !w.alarm_end && w.alarm.size() < limits.fetch_batches / 2 + 1; }
-bool wants_backlog(const Window& w, const WindowLimits& limits) {
-    return !w.backlog_end && w.backlog.size() < limits.fetch_batches / 2 + 1;
-}
-
 class Turn {
   public:
     Turn(Window&& window, MonoTime now, const WindowLimits& limits) : w(std::move(window)), now_(now), limits_(limits) {}
@@ -37,6 +32,7 @@ class Turn {
         const auto stream = w.acked.find(ref.stream);
         return stream != w.acked.end() && stream->second.contains(ref.seq);
     }
+    bool may_be_sent(const BatchRef& ref) const { return w.acked.contains(ref.stream) && !is_acked(ref); }  // R11
     void leave(std::string why);
     void put_everything_back();
     void start_over(const event::Welcomed& e);
@@ -169,12 +165,16 @@ void Turn::on(const event::Welcomed& e) {
         lacks = lacks || theirs == e.acked.end() || theirs->second.mark() < acked.mark();
     }
     if (w.phase == WindowPhase::Open && !lacks) {
+        bool named = false;  // R11: a stream that was not known before
         for (const auto& [stream, theirs] : e.acked) {
-            SeqSet& ours = w.acked[stream];
+            const auto [place, is_new] = w.acked.try_emplace(stream);
+            named = named || is_new;
+            SeqSet& ours = place->second;
             if (theirs.mark() > 0) ours.insert(SeqRange{1, theirs.mark()});
             for (const SeqRange& r : theirs.ranges()) ours.insert(r);
             drop_acked(stream);
         }
+        if (named) on(event::Grown{e.last_id});
     } else {
         start_over(e);
     }
@@ -193,9 +193,8 @@ void Turn::want_definitions() {
 void Turn::on(const event::Sealed& e) {
     command::Forget unwanted;
     for (const BatchRef& ref : e.batches) {
-        const bool known = w.batches.contains(ref.id) || is_acked(ref);
-        if (w.phase != WindowPhase::Open || known || ref.id <= w.backlog_cursor) {
-            // Not open: the next welcome finds it in the buffer.
+        if (w.phase != WindowPhase::Open || w.batches.contains(ref.id) || !may_be_sent(ref) || ref.id <= w.backlog_cursor) {
+            // Not open, or of a stream not named: the next welcome finds it in the buffer.
             if (!w.batches.contains(ref.id)) unwanted.ids.push_back(ref.id);
             continue;
         }
@@ -219,7 +218,7 @@ void Turn::on(const event::Fetched& e) {
     command::Forget unwanted;
     for (const BatchRef& ref : e.batches) {
         if (w.batches.contains(ref.id)) continue;
-        if (!asked || is_acked(ref)) {
+        if (!asked || !may_be_sent(ref)) {
             unwanted.ids.push_back(ref.id);
             continue;
         }
@@ -296,7 +295,9 @@ void Turn::on(const event::Acked& e) {
         w.hello_not_before = now_ + limits_.resend_first;
         return say_hello();
     }
-    SeqSet& acked = w.acked[e.ack.stream];
+    const auto named = w.acked.find(e.ack.stream);
+    if (named == w.acked.end()) return;  // R11: nothing of it was sent
+    SeqSet& acked = named->second;
     if (e.ack.mark > 0) acked.insert(SeqRange{1, e.ack.mark});
     for (const SeqRange& r : e.ack.ranges)
         if (r.first >= 1 && r.last >= r.first) acked.insert(r);
@@ -463,36 +464,6 @@ WindowStep step(Window window, const WindowEvent& happened, MonoTime now, const 
     std::visit([&](const auto& e) { turn.on(e); }, happened);
     turn.pump();
     return {std::move(turn.w), std::move(turn.commands)};
-}
-
-std::optional<MonoTime> next_tick(const Window& w, const WindowLimits& limits) {
-    std::optional<MonoTime> earliest;
-    const auto consider = [&](MonoTime t) {
-        if (t.ms != INT64_MAX) earliest = earliest ? std::min(*earliest, t) : t;
-    };
-    if (w.phase == WindowPhase::Away) return earliest;
-    if (w.phase != WindowPhase::Open) {
-        consider(w.hello_deadline);
-        return earliest;
-    }
-    for (const auto& [number, message] : w.messages) consider(message.deadline);
-    if (wants_backlog(w, limits) && w.fetching == 0) consider(std::max(w.backlog_start, w.fetch_not_before));
-    if (wants_alarms(w, limits) && w.fetching == 0) consider(w.fetch_not_before);
-    if (!w.backlog.empty() && limits.backlog_bytes_per_second > 0 && w.tokens <= 0) {
-        const int64_t wait_ms = 1 + (1 - w.tokens) * 1000 / limits.backlog_bytes_per_second;
-        consider(std::max(w.backlog_start, w.tokens_at + Duration{wait_ms}));
-    }
-    return earliest;
-}
-
-std::string_view to_string(WindowPhase phase) {
-    switch (phase) {
-        case WindowPhase::Away: return "away";
-        case WindowPhase::Greeting: return "greeting";
-        case WindowPhase::Open: return "open";
-        case WindowPhase::Paused: return "paused";
-    }
-    return "away";
 }
 
 }  // namespace basmalin::agent

@@ -22,6 +22,8 @@
 // R9  A welcome of a new epoch, or one that lacks what was acked, starts all over: in flight is forgotten, the buffer read anew.
 // R10 The backlog's messages without PUBACK hold no more bytes than its pace allows (pace.h): on a narrow link a live batch would
 //     wait behind them.
+// R11 Of a stream that no welcome has named nothing is sent: the buffer may be another one since (R7 of buffer.h), and the hello that
+//     tells of it is still on its way.
 // Thread: one.
 #pragma once
 
@@ -208,6 +210,9 @@ struct [[nodiscard]] WindowStep {
 
 // Total: every event is answered in every phase.
 WindowStep step(Window window, const WindowEvent& happened, MonoTime now, const WindowLimits& limits);
+// The next page is to be read.
+bool wants_alarms(const Window& window, const WindowLimits& limits);
+bool wants_backlog(const Window& window, const WindowLimits& limits);
 // When the next Tick is due.
 std::optional<MonoTime> next_tick(const Window& window, const WindowLimits& limits);
 std::string_view to_string(WindowPhase phase);
