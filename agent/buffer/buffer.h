@@ -5,7 +5,8 @@
 //     later seal, once a minute at most, and at close(): losing them costs a resend, never a reading.
 // R3  Acked batches stay for acked_keep, space permitting, then go in bulk.
 // R4  Bounds: bytes_max, age_max, disk_reserve_bytes. What is given up and was not acked becomes a gap row in the same
-//     transaction (eviction.h). Gap rows travel as a Gaps batch, sealed in the transaction that removes the rows.
+//     transaction (eviction.h). Below the disk's reserve the file only stops to grow; it shrinks, little by little, where that has lasted
+//     and can be ended so. Gap rows travel as a Gaps batch, sealed in the transaction that removes the rows.
 //     Age is told by a wall clock that was synced and has not jumped for an hour, and even by that no more goes in an hour than
 //     512 batches or four times what grows old in one: a clock that says 2099 costs days of the oldest, not the buffer.
 // R5  A welcome is the coordinator's word on what it has: acked marks are replaced by it. What it lacks and is still held is

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "agent/buffer/buffer_state.h"
@@ -16,6 +18,15 @@ constexpr Duration aged_share_every = hours(1);
 constexpr int64_t aged_share_factor = 4;
 // A row's share of its page beside its bytes.
 constexpr int64_t row_overhead_bytes = 24;
+constexpr int64_t short_log_bytes_max = 256 << 10;
+constexpr int64_t kept_free_bytes_min = 64 << 10;
+constexpr int64_t seal_bytes_min = 4 << 10;  // the pages of the tables that a seal touches
+constexpr int reading_bytes_max = 10;        // as a rule
+
+int64_t log_bytes(const std::string& path) {
+    struct stat what{};
+    return ::stat((path + "-wal").c_str(), &what) == 0 ? static_cast<int64_t>(what.st_size) : 0;
+}
 
 }  // namespace
 
@@ -142,17 +153,30 @@ bool Buffer::Impl::drop_set_aside() {
     return true;
 }
 
-// One slice. True when a bound is still broken and something was given up, so that another slice may help.
-Result<bool> Buffer::Impl::make_room() {
+// One slice. True when a bound is still broken and something was given up, so that another slice may help. Of a disk that is short it
+// only gives back where nothing is about to be sealed.
+Result<bool> Buffer::Impl::make_room(MonoTime at, int64_t next_seal_bytes) {
     auto now = space();
     if (!now) return pass(now);
-    if (now->disk_free_bytes < now->disk_reserve_bytes && drop_set_aside()) now = space();
+    const auto is_short = [&] { return now->disk_free_bytes < now->disk_reserve_bytes; };
+    if (is_short() && drop_set_aside()) now = space();
     if (!now) return pass(now);
+    shortage = observed(shortage, is_short(), at);
+    now->next_seal_bytes = next_seal_bytes;
+    now->shrink_bytes = next_seal_bytes == 0 ? shortage.share_left : 0;
     const int64_t wanted = bytes_to_free(*now);
-    if (wanted <= 0) return false;
     // While there is room for it: a log that cannot be written back holds its pages twice, and a deletion needs the log.
-    if (now->disk_free_bytes < now->disk_reserve_bytes)
+    if (is_short() && (wanted > 0 || log_bytes(path) > short_log_bytes_max))
         if (auto done = file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)"); !done) return pass(done);
+    // What is free costs nobody anything, but for what the next seals take: more would have to be given up for them.
+    const int64_t spare_bytes = now->reusable_bytes - std::max(kept_free_bytes_min, 2 * seal_bytes);
+    const int64_t spare_pages = std::min(now->shrink_bytes, spare_bytes) / int64_t{page_bytes};
+    if (is_short() && spare_pages > 0) {
+        if (auto shrunk = file.db.execute("PRAGMA incremental_vacuum(" + std::to_string(spare_pages) + ")"); !shrunk) return pass(shrunk);
+        shortage.share_left -= spare_pages * int64_t{page_bytes};
+        return true;
+    }
+    if (wanted <= 0) return false;
     std::vector<Candidate> all;
     const auto merge = [&](Result<std::vector<Candidate>> more) -> Result<void> {
         if (!more) return pass(more);
@@ -177,20 +201,31 @@ Result<bool> Buffer::Impl::make_room() {
     all.erase(std::unique(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) { return a.id == b.id; }), all.end());
     const std::vector<int64_t> chosen = choose(all, wanted);
     if (chosen.empty()) return false;
+    const int64_t used_before = counts.bytes;
     if (auto done = remove(chosen, GapReason::Evicted); !done) return pass(done);
-    // Short of disk and not of our own bound: give the pages back.
-    if (now->disk_free_bytes < now->disk_reserve_bytes)
-        if (auto shrunk = file.db.execute("PRAGMA incremental_vacuum(1024)"); !shrunk) return pass(shrunk);
+    if (now->shrink_bytes > 0) shortage.share_left -= std::min(shortage.share_left, used_before - counts.bytes);
     auto after = space();
-    return after && bytes_to_free(*after) > 0;
+    if (!after) return false;
+    after->next_seal_bytes = next_seal_bytes;
+    after->shrink_bytes = now->shrink_bytes > 0 ? shortage.share_left : 0;
+    return bytes_to_free(*after) > 0;
 }
 
 // Before each seal: what comes between two calls of tend() may be more than the reserve, and a full disk takes no deletion either. A
 // failure shows at the write that follows.
-void Buffer::Impl::keep_reserve() {
+void Buffer::Impl::keep_reserve(const std::vector<Draft>& drafts, MonoTime now) {
     const auto disk = disk_space(folder_of(path));
     if (!disk || disk->free_bytes >= options.disk_reserve_bytes) return;
-    if (const auto room = make_room(); !room) log::debug("reserve_not_kept", {{"why", room.error().message()}});
+    int64_t bytes = seal_bytes_min;
+    for (const Draft& d : drafts) {
+        bytes += int64_t{reading_bytes_max} * d.readings + static_cast<int64_t>(d.body.size());
+        for (const Rows& group : d.groups)
+            for (const ColumnValues& column : group.columns)
+                if (const auto* texts = std::get_if<Texts>(&column))
+                    for (const std::string& text : *texts) bytes += static_cast<int64_t>(text.size());
+    }
+    seal_bytes = bytes;
+    if (const auto room = make_room(now, bytes); !room) log::debug("reserve_not_kept", {{"why", room.error().message()}});
 }
 
 // The newest id that is older than the time given, as far as believed clocks tell; 0 if none. The rows of a clock that was not
@@ -283,7 +318,7 @@ Result<bool> Buffer::Impl::drop_aged(const Moment& now) {
 }
 
 Result<bool> Buffer::tend(const Moment& now) {
-    auto room = impl_->make_room();
+    auto room = impl_->make_room(now.mono, 0);
     impl_->counts.writable = room.has_value() || room.error().code == Code::Timeout;
     if (!room) return pass(room, "make room");
     if (auto dropped = impl_->drop_damaged(); !dropped) return pass(dropped);

@@ -74,6 +74,8 @@ struct Buffer::Impl {
     MonoTime wall_steady_since;
     MonoTime aged_at{INT64_MIN / 2};  // when this hour's share of drop_aged() began
     int64_t aged_left = 0;            // of it, batches
+    Shortage shortage;                // of disk
+    int64_t seal_bytes = 0;           // what the last seal on a short disk was thought to take
     int64_t sealed_since_tally = 0;
     std::optional<Salvage> salvage;
 
@@ -125,8 +127,8 @@ struct Buffer::Impl {
     // buffer_room.cpp: rows go, gaps of unacked ones stay, in one transaction.
     Result<void> remove(const std::vector<int64_t>& ids, GapReason reason);
     Result<void> drop_damaged();
-    Result<bool> make_room();
-    void keep_reserve();
+    Result<bool> make_room(MonoTime now, int64_t next_seal_bytes);
+    void keep_reserve(const std::vector<Draft>& drafts, MonoTime now);
     bool drop_set_aside();
     Result<bool> drop_graced(const Moment& now);
     Result<bool> drop_aged(const Moment& now);

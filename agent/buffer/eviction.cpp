@@ -4,14 +4,31 @@
 
 namespace basmalin::agent {
 
+namespace {
+
+int64_t for_the_reserve(const Space& s) {
+    const int64_t short_of = s.disk_reserve_bytes - s.disk_free_bytes - s.reusable_bytes;
+    if (short_of <= 0) return 0;
+    int64_t wanted = s.reusable_bytes < s.next_seal_bytes ? 2 * s.next_seal_bytes - s.reusable_bytes : 0;
+    if (short_of <= s.used_bytes) wanted = std::max(wanted, s.shrink_bytes);
+    return std::min(wanted, short_of);
+}
+
+}  // namespace
+
 int64_t bytes_to_free(const Space& s) {
     const int64_t over = s.used_bytes - s.bytes_max;
-    // The reserve only matters where the file would have to grow.
-    const int64_t short_of = s.disk_reserve_bytes - s.disk_free_bytes - s.reusable_bytes;
-    const int64_t needed = std::max(over, short_of);
-    if (needed <= 0) return 0;
     const int64_t spare = std::min(s.bytes_max / 50, int64_t{1} << 20);
-    return std::min(needed + spare, s.used_bytes);
+    return std::min(std::max(over > 0 ? over + spare : 0, for_the_reserve(s)), s.used_bytes);
+}
+
+Shortage observed(Shortage s, bool is_short, MonoTime now) {
+    if (!is_short) return {};
+    if (!s.since) s.since = now;
+    if (now - *s.since < shortage_patience || now - s.share_at < shrink_every) return s;
+    s.share_at = now;
+    s.share_left = shrink_share_bytes;
+    return s;
 }
 
 std::vector<int64_t> choose(const std::vector<Candidate>& candidates, int64_t bytes_wanted) {

@@ -290,7 +290,7 @@ Result<std::vector<Held>> Buffer::Impl::commit(std::vector<Fresh> fresh, std::ma
 }
 
 Result<std::vector<Held>> Buffer::seal(const std::vector<Draft>& drafts, const Moment& now) {
-    impl_->keep_reserve();
+    impl_->keep_reserve(drafts, now.mono);
     std::vector<Fresh> fresh;
     std::map<uint32_t, uint64_t> defined = impl_->defined_seq;
     uint64_t seq = impl_->current().next_seq;

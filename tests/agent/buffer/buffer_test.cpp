@@ -131,6 +131,42 @@ TEST_F(BufferStory, AlarmsAreGivenUpLast) {  // R4
     EXPECT_EQ(alarms->batches.size(), 20u);
 }
 
+// No shortage of this size can be ended by what the buffer holds.
+TEST_F(BufferStory, ADiskThatIsShortCostsNothingThatIsHeld) {  // R4
+    open();
+    seal_many(300);
+    options.disk_reserve_bytes = int64_t{1} << 60;
+    buffer->set_options(options);
+    for (int i = 0; i < 60; ++i) {
+        clock.advance(minutes(1));
+        tend_until_done();
+    }
+    EXPECT_EQ(waiting().size(), 300u);
+}
+
+TEST_F(BufferStory, OnAShortDiskItGivesUpAsMuchAsIsSealed) {  // R4
+    open();
+    seal_many(1000);
+    close();
+    open();
+    const int64_t before = size_of(path);
+    options.disk_reserve_bytes = int64_t{1} << 60;
+    buffer->set_options(options);
+    for (int i = 0; i < 1000; ++i) {
+        seal();
+        if (i % 20 == 0) tend_until_done();
+        EXPECT_LE(size_of(path + "-wal"), 512 << 10);
+    }
+    const auto newest = waiting().back().header.seq;
+    close();
+    buffer.reset();
+    EXPECT_LE(size_of(path), before + (16 << 10));
+    open();
+    EXPECT_EQ(newest, 2000u);
+    EXPECT_GT(waiting().size(), 850u);
+    EXPECT_LT(waiting().size(), 1100u);
+}
+
 TEST_F(BufferStory, SpaceTakesAckedBatchesBeforeAnyLoss) {  // R4
     options.bytes_max = 64 << 10;
     open();

@@ -41,6 +41,55 @@ TEST(Eviction, FreePagesInsideTheFileCountForTheReserve) {
     EXPECT_GT(bytes_to_free(s), 0);
 }
 
+TEST(Eviction, BelowTheReserveItOnlyStopsToGrow) {  // R5
+    Space s{.used_bytes = 50 << 20, .bytes_max = 256 << 20, .disk_free_bytes = 200 << 20, .disk_reserve_bytes = 256 << 20, .next_seal_bytes = 4096};
+    EXPECT_EQ(bytes_to_free(s), 2 * 4096);
+    s.reusable_bytes = 3000;
+    EXPECT_EQ(bytes_to_free(s), 2 * 4096 - 3000);
+    s.reusable_bytes = 4096;
+    EXPECT_EQ(bytes_to_free(s), 0);
+    s = {.used_bytes = 50 << 20, .bytes_max = 256 << 20, .disk_free_bytes = 0, .disk_reserve_bytes = 256 << 20, .next_seal_bytes = 0};
+    EXPECT_EQ(bytes_to_free(s), 0) << "nothing is sealed";
+}
+
+TEST(Eviction, OnlyAShortageThatLastsIsGivenBackAndGradually) {  // R6
+    Space s{.used_bytes = 50 << 20, .bytes_max = 256 << 20, .disk_free_bytes = 220 << 20, .disk_reserve_bytes = 256 << 20, .next_seal_bytes = 0};
+    Shortage shortage;
+    MonoTime now{};
+    int64_t given = 0;
+    const auto pass_time = [&](Duration d) {
+        for (const MonoTime until = now + d; now < until; now = now + seconds(2)) {
+            shortage = observed(shortage, s.disk_free_bytes < s.disk_reserve_bytes, now);
+            s.shrink_bytes = shortage.share_left;
+            const int64_t freed = std::min<int64_t>(bytes_to_free(s), 70'000);  // a slice
+            shortage.share_left -= std::min(freed, shortage.share_left);
+            s.used_bytes -= freed;
+            s.disk_free_bytes += freed;
+            given += freed;
+        }
+    };
+    pass_time(minutes(9));
+    EXPECT_EQ(given, 0);
+    s.disk_free_bytes = 300 << 20;
+    pass_time(seconds(2));
+    s.disk_free_bytes = 220 << 20;
+    pass_time(minutes(9));
+    EXPECT_EQ(given, 0) << "it is another shortage";
+    pass_time(minutes(2));
+    EXPECT_GT(given, 0);
+    EXPECT_LE(given, 12 * shrink_share_bytes);
+    pass_time(hours(4));
+    EXPECT_EQ(s.disk_free_bytes, s.disk_reserve_bytes) << "no more than the shortage";
+}
+
+TEST(Eviction, WhatCannotEndAShortageIsNotGivenUpForIt) {  // R6
+    Space s{.used_bytes = 50 << 20, .bytes_max = 256 << 20, .disk_free_bytes = 0, .disk_reserve_bytes = 256 << 20,
+            .next_seal_bytes = 0, .shrink_bytes = shrink_share_bytes};
+    EXPECT_EQ(bytes_to_free(s), 0);
+    s.disk_free_bytes = 206 << 20;
+    EXPECT_EQ(bytes_to_free(s), shrink_share_bytes);
+}
+
 TEST(Eviction, GapsThatTouchBecomeOneAndLoseNoReading) {
     for (uint32_t seed = 1; seed <= 500; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
