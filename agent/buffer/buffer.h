@@ -180,6 +180,9 @@ class Buffer {
 
     // Enforces the bounds and the grace. True when there is more to do now.
     Result<bool> tend(const Moment& now);
+    // Writes the log back where SQLite, which tries after seals and says nothing, seems not to. Unavailable: the file takes nothing.
+    Result<void> tend_log();
+    bool log_is_long() const;  // soon longer than what is read of it after a repair
     // A slice of R7, of some 50 ms. An error costs nothing: the next call tries again.
     Result<SalvageStep> salvage(const Moment& now);
     Result<void> close();

@@ -132,7 +132,7 @@ Result<Database> open_buffer_database(const std::string& path, bool read_only, b
                                  .busy_timeout_ms = 5000,
                                  .cache_bytes = 256 << 10,
                                  .wal_checkpoint_pages = 1000,
-                                 .journal_size_limit_bytes = 4 << 20,
+                                 .journal_size_limit_bytes = log_bytes_limit,
                                  .read_only = read_only,
                                  .leave_log = leave_log});
 }

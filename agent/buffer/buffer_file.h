@@ -56,6 +56,7 @@ Result<void> check_buffer_file(Database& db, Duration deadline);
 Result<void> create_buffer_tables(Database& db);
 // The stream's id a second time, in another block of the disk than its row: without it no batch of the stream can be told from garbage.
 Result<void> note_stream(Database& db, int64_t stream_no, uint64_t id);
+constexpr int64_t log_bytes_limit = 4 << 20;
 // leave_log: what may turn out damaged keeps its log when it is closed.
 Result<Database> open_buffer_database(const std::string& path, bool read_only, bool leave_log = false);
 

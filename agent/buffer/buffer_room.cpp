@@ -167,7 +167,10 @@ Result<bool> Buffer::Impl::make_room(MonoTime at, int64_t next_seal_bytes) {
     const int64_t wanted = bytes_to_free(*now);
     // While there is room for it: a log that cannot be written back holds its pages twice, and a deletion needs the log.
     if (is_short() && (wanted > 0 || log_bytes(path) > short_log_bytes_max))
-        if (auto done = file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)"); !done) return pass(done);
+        if (auto done = file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)"); !done) {
+            if (done.error().code == Code::Corrupt) return pass(done);
+            log::debug("log_not_written_back", {{"why", done.error().message()}});  // told by tend_log(), where it lasts
+        }
     // What is free costs nobody anything, but for what the next seals take: more would have to be given up for them.
     const int64_t spare_bytes = now->reusable_bytes - std::max(kept_free_bytes_min, 2 * seal_bytes);
     const int64_t spare_pages = std::min(now->shrink_bytes, spare_bytes) / int64_t{page_bytes};
@@ -328,5 +331,19 @@ Result<bool> Buffer::tend(const Moment& now) {
     if (!aged) return pass(aged, "drop old batches");
     return *room || *graced || *aged;
 }
+
+// A log that is reset keeps its length, up to the limit that its database was opened with: only beyond it something is wrong.
+Result<void> Buffer::tend_log() {
+    if (log_bytes(impl_->path) <= log_bytes_limit) return {};
+    auto checkpoint = impl_->file.db.prepare("PRAGMA wal_checkpoint(PASSIVE)");
+    if (!checkpoint) return pass(checkpoint);
+    auto row = checkpoint->step();
+    if (!row) return pass(row, "write the log back");
+    const bool whole = *row && checkpoint->integer(1) == checkpoint->integer(2);
+    if (whole || !log_is_long()) return {};  // somebody who reads the file ends some day
+    return fail(Code::Unavailable, "the log cannot be written back whole");
+}
+
+bool Buffer::log_is_long() const { return log_bytes(impl_->path) > static_cast<int64_t>(wal_bytes_max / 2); }
 
 }  // namespace basmalin::agent

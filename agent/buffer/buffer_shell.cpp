@@ -31,6 +31,7 @@ struct BufferShell::Inside {
     bool reopened = false;  // told to the loop with the next answer
     std::atomic<bool> opening = false;  // threads: the loop's reads it
     int write_failures = 0;             // in a row
+    int log_failures = 0;               // likewise
     MonoTime damaged_at{INT64_MIN / 2};
     MonoTime rebuilt_at{INT64_MIN / 2};
     std::string rebuild_because;
@@ -80,6 +81,22 @@ struct BufferShell::Inside {
         if (error.code != Code::Unavailable || !buffer || ++write_failures < write_failures_max) return;
         write_failures = 0;
         if (may_rebuild("the disk does not take writes: " + error.text)) rebuild();
+    }
+    // Seals go on, into a log that only grows.
+    void tend_log() {
+        if (!buffer) return;
+        auto written = buffer->tend_log();
+        if (written) {
+            log_failures = 0;
+            return;
+        }
+        const bool is_long = buffer->log_is_long();
+        log::warn("log_not_written_back", {{"why", written.error().message()}});
+        note(written.error());
+        if (written.error().code != Code::Unavailable || !buffer) return;
+        if (++log_failures < write_failures_max && !is_long) return;
+        log_failures = 0;
+        if (may_rebuild("the file does not take its log: " + written.error().text)) rebuild();
     }
     // A disk that takes no new file either leaves us the old one: what can be read is still sent.
     void rebuild() {
@@ -296,15 +313,14 @@ void BufferShell::tend(Moment now, std::function<void()> done) {
             if (in.boot_offset && in.get()) in.save_boot_offset();
             for (int round = 0; round < tend_rounds_max; ++round) {
                 auto buffer = in.get();
-                if (!buffer) return false;
-                auto more = (*buffer)->tend(now);
+                auto more = buffer ? (*buffer)->tend(now) : Result<bool>(false);
                 if (!more) {
                     log::warn("buffer_not_tended", {{"why", more.error().message()}});
                     in.note(more.error());
-                    return false;
                 }
-                if (!*more) break;
+                if (!more || !*more) break;
             }
+            in.tend_log();
             return true;
         },
         [done = std::move(done)](bool) { done(); });

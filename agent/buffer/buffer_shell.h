@@ -1,8 +1,9 @@
 // The Buffer on its Worker, seen from the loop: every call returns at once, its answer comes on the loop. It opens the buffer,
 // opens it again (which repairs it) when it turns out damaged while it runs, keeps the latest statistics, and salvages what a damaged
 // file held: a slice, then a pause in which seals have their turn.
-// Where the disk refuses write_failures_max seals in a row, or damage comes back that the check does not find, the file is built
-// anew once an hour at most: on other places of the disk. The old one is read until that has succeeded.
+// Where the disk refuses write_failures_max seals in a row, or as often to write the log back (once, when the log is half as long as a
+// repair can read), or damage comes back that the check does not find, the file is built anew once an hour at most: on other places of
+// the disk. The old one is read until that has succeeded.
 // Thread: the loop's. Answers that come after the shell is gone are dropped.
 #pragma once
 

@@ -53,11 +53,17 @@ class BufferOnAFaultyDisk : public BufferStory {
         while (!done && std::chrono::steady_clock::now() < until) loop.run_for(milliseconds(5));
         ASSERT_TRUE(done);
     }
-    BufferShell::Sealing seal_in_shell() {
+    void tend_in_shell() {
+        clock.advance(seconds(10));
+        bool done = false;
+        shell->tend(now(), [&] { done = true; });
+        wait_for(done);
+    }
+    BufferShell::Sealing seal_in_shell(std::vector<Draft> drafts = {draft()}) {
         clock.advance(seconds(5));
         BufferShell::Sealing answer;
         bool done = false;
-        shell->seal({draft()}, now(), [&](BufferShell::Sealing s) {
+        shell->seal(std::move(drafts), now(), [&](BufferShell::Sealing s) {
             answer = std::move(s);
             done = true;
         });
@@ -366,6 +372,52 @@ TEST_F(BufferOnAFaultyDisk, NumbersThatTheLogHasLostAreNotGivenAgain) {  // R1
     EXPECT_LT(held.size(), 10u);
     EXPECT_NE(seal().stream, old);
     expect_held_or_told(held, gaps(), 10);
+}
+
+TEST_F(BufferOnAFaultyDisk, AFileThatTakesNothingOfItsLogIsLeft) {  // R7
+    open();
+    seal_many(3);
+    buffer.reset();
+    start_shell();
+    disk.fail_checkpoints(path);
+    const std::vector<Draft> large(100, {.kind = BatchKind::Logs, .body = std::string(16'000, 'l')});
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(seal_in_shell(large).sealed.size(), 100u) << "nobody is told";
+    EXPECT_GT(size_of(path + "-wal"), 5 << 20);
+    for (int i = 0; i < 20; ++i) tend_in_shell();
+    EXPECT_EQ(reopened, 1);
+    const auto page = fetch_in_shell();
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->batches.size(), 403u);
+}
+
+TEST_F(BufferOnAFaultyDisk, ALogAsLongAsIsReadAfterARepairIsLeftAtOnce) {  // R7
+    open();
+    seal_many(3);
+    buffer.reset();
+    start_shell();
+    disk.fail_checkpoints(path);
+    const std::vector<Draft> large(300, {.kind = BatchKind::Logs, .body = std::string(16'000, 'l')});
+    size_t sealed = 3;
+    while (size_of(path + "-wal") < (11 << 20)) sealed += seal_in_shell(large).sealed.size();
+    tend_in_shell();
+    EXPECT_EQ(reopened, 1);
+    const auto page = fetch_in_shell();
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->batches.size(), sealed);
+}
+
+TEST_F(BufferOnAFaultyDisk, WhereTheLogCannotBeWrittenBackTheGraceStillEnds) {  // R3
+    open();
+    welcome(7);
+    seal_many(50);
+    ack(50);
+    options.bytes_max = 8 << 10;
+    options.disk_reserve_bytes = int64_t{1} << 60;
+    buffer->set_options(options);
+    disk.fail_checkpoints(path);
+    clock.advance(hours(25));
+    tend_until_done();
+    EXPECT_EQ(buffer->stats().batches, 0);
 }
 
 TEST_F(BufferOnAFaultyDisk, ABootsClockThatCannotBeSavedIsSavedLater) {

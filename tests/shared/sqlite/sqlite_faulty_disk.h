@@ -43,7 +43,12 @@ class FaultyDisk {
         writes_to_fail_ = times;
         node_ = node_of(write_path_);
     }
-    // Likewise of its fsyncs: what was written before is in the file all the same.
+    // Its log takes every write, the file that is now at `path` takes none.
+    void fail_checkpoints(const std::string& path) {
+        const std::lock_guard lock(mutex_);
+        checkpoint_node_ = node_of(path);
+    }
+    // As with fail_writes(), its fsyncs: what was written before is in the file all the same.
     void fail_syncs(std::string path, int times) {
         const std::lock_guard lock(mutex_);
         sync_path_ = std::move(path);
@@ -74,6 +79,7 @@ class FaultyDisk {
     }
     bool unwritable(const char* name) {
         const std::lock_guard lock(mutex_);
+        if (checkpoint_node_ != 0 && name != nullptr && node_of(name) == checkpoint_node_) return true;
         const bool of_it = name != nullptr && (name == write_path_ || name == write_path_ + "-wal");
         return of_it && writes_to_fail_ > 0 && node_of(write_path_) == node_ && writes_to_fail_-- > 0;
     }
@@ -134,6 +140,7 @@ class FaultyDisk {
     std::string write_path_;
     ino_t node_ = 0;
     int writes_to_fail_ = 0;
+    ino_t checkpoint_node_ = 0;
     std::string sync_path_;
     ino_t sync_node_ = 0;
     int syncs_to_fail_ = 0;
