@@ -227,7 +227,7 @@ void Agent::on_opened(Result<BufferShell::Ready> ready) {
         return;
     }
     ready_ = true;
-    batcher_.restore(ready->layouts);
+    batcher_.restore(ready->layouts, ready->last_layout_id);
     sources_.restore(ready->layouts);
     clock_.begin(ready->boot_no, ready->boots);
     read_clock();

@@ -69,7 +69,8 @@ void push_value(ColumnValues& column, const Value& value) {
 
 Batcher::Batcher(BatcherLimits limits) : limits_(limits) {}
 
-void Batcher::restore(const std::vector<Layout>& known) {
+void Batcher::restore(const std::vector<Layout>& known, uint32_t last_id) {
+    last_id_ = std::max(last_id_, last_id);
     for (const Layout& layout : known) {
         last_id_ = std::max(last_id_, layout.id);
         Known& entry = known_[key_of(layout.device, layout.columns)];

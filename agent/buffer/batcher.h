@@ -64,8 +64,9 @@ struct BatcherCounts {
 class Batcher {
   public:
     explicit Batcher(BatcherLimits limits);
-    // Layouts of earlier runs: their ids are taken, and used again for the same sets.
-    void restore(const std::vector<Layout>& known);
+    // Layouts of earlier runs: their ids are taken, and used again for the same sets. `last_id`: no id up to this one is free, whatever
+    // became of its layout.
+    void restore(const std::vector<Layout>& known, uint32_t last_id);
 
     void add(const Sample& sample, Priority priority, MonoTime now);
     // Drafts that are due, alarms first; all of them when `everything`.

@@ -158,7 +158,9 @@ class Buffer {
 
     const OpenReport& opened() const;
     Promised promised() const;
-    std::vector<Layout> layouts() const;  // for Batcher::restore
+    // For Batcher::restore: those that can be read, and the highest id that ever was given.
+    Result<std::vector<Layout>> layouts() const;
+    uint32_t last_layout_id() const;
     uint32_t boot_no() const;
 
     // One transaction for all drafts. Full and Unavailable: try again later (R8). Corrupt: close and open again.

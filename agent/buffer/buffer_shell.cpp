@@ -67,7 +67,12 @@ struct BufferShell::Inside {
         if (!buffer) return fail(Code::Unavailable, "the buffer cannot be opened");
         return buffer.get();
     }
-    Ready ready() const { return {buffer->opened(), buffer->layouts(), buffer->boot_no(), buffer->boots()}; }
+    Result<Ready> ready() {
+        auto layouts = buffer->layouts();
+        if (!layouts) note(layouts.error());
+        if (!layouts) return pass(layouts);
+        return Ready{buffer->opened(), std::move(*layouts), buffer->last_layout_id(), buffer->boot_no(), buffer->boots()};
+    }
     void note(const Error& error) {
         if (error.code != Code::Corrupt) return;
         log::error("buffer_damaged", {{"why", error.text}});

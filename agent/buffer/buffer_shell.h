@@ -24,6 +24,7 @@ class BufferShell {
     struct Ready {
         OpenReport report;
         std::vector<Layout> layouts;
+        uint32_t last_layout_id = 0;
         uint32_t boot_no = 0;
         std::vector<BootOffset> boots;
     };

@@ -42,12 +42,13 @@ Result<void> Buffer::Impl::load(uint64_t boot) {
     if (auto done = keep_promises(); !done) return done;
     if (auto done = load_boots(boot); !done) return done;
     if (auto done = load_unsent(); !done) return done;
-    auto layouts = file.db.prepare("SELECT id, defined_seq FROM layout");
+    auto layouts = file.db.prepare("SELECT id, defined_seq, bytes FROM layout");
     if (!layouts) return pass(layouts);
     for (;;) {
         auto row = layouts->step();
         if (!row) return pass(row);
         if (!*row) break;
+        static_cast<void>(layouts->blob(2));  // all of the row is read: what the disk cannot read of it shows here, where it is repaired
         defined_seq[static_cast<uint32_t>(layouts->integer(0))] = static_cast<uint64_t>(layouts->integer(1));
     }
     layouts->reset();
@@ -197,10 +198,9 @@ const OpenReport& Buffer::opened() const { return impl_->file.report; }
 uint32_t Buffer::boot_no() const { return impl_->boot_no; }
 void Buffer::set_options(const BufferOptions& options) { impl_->options = options; }
 
-std::vector<Layout> Buffer::layouts() const {
-    auto known = read_layouts(impl_->file.db);
-    return known ? std::move(*known) : std::vector<Layout>{};
-}
+Result<std::vector<Layout>> Buffer::layouts() const { return read_layouts(impl_->file.db); }
+
+uint32_t Buffer::last_layout_id() const { return impl_->defined_seq.empty() ? 0 : impl_->defined_seq.rbegin()->first; }
 
 Result<Fresh> Buffer::Impl::prepare(const Draft& draft, uint64_t seq, const Moment& now, std::map<uint32_t, uint64_t>& defined) {
     Fresh fresh;
@@ -319,7 +319,9 @@ Result<std::vector<Held>> Buffer::seal(const std::vector<Draft>& drafts, const M
 
 Result<std::vector<Held>> Buffer::seal_definitions(bool all, const Moment& now) {
     std::vector<Layout> wanted;
-    for (Layout& layout : layouts()) {
+    auto known = layouts();
+    if (!known) return pass(known, "define layouts");
+    for (Layout& layout : *known) {
         const uint64_t seq = impl_->defined_seq[layout.id];
         if (all || seq == 0 || !impl_->current().acked.contains(seq)) wanted.push_back(std::move(layout));
     }

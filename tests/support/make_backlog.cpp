@@ -36,7 +36,9 @@ int make(const std::string& folder, int64_t readings, size_t readings_a_batch) {
     Batcher batcher({.readings_max = readings_a_batch,
                      .seal_after = hours(24 * 400),
                      .pending_readings_max = drafts_a_transaction * readings_a_batch + 1});
-    batcher.restore(buffer.layouts());
+    auto layouts = buffer.layouts();
+    if (!layouts) return complain(layouts.error());
+    batcher.restore(*layouts, buffer.last_layout_id());
 
     std::mt19937_64 dice(1);
     const WallTime began = now - seconds(readings);

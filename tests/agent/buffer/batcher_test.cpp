@@ -113,13 +113,20 @@ TEST(Batcher, ALayoutKeepsItsIdAcrossARestart) {  // R1
     std::vector<Layout> known;
     for (const auto& layout : before[0].layouts) known.push_back(*layout);
     Batcher second({});
-    second.restore(known);
+    second.restore(known, 0);
     second.add(sample("bed2", 5, {celsius(1)}), Priority::Normal, at(5));
     second.add(sample("bed3", 5, {celsius(1)}), Priority::Normal, at(5));
     const auto after = second.take(at(5), true);
     ASSERT_EQ(after[0].layouts.size(), 2u);
     EXPECT_EQ(after[0].layouts[0]->id, known[1].id);
     EXPECT_EQ(after[0].layouts[1]->id, 3u);
+}
+
+TEST(Batcher, AnIdIsTakenAlsoWhereItsLayoutCannotBeRead) {  // R1
+    Batcher b({});
+    b.restore({Layout{1, "bed1", {{"temperature", "Cel", ValueKind::Number, 1}}}}, 7);
+    b.add(sample("bed2", 5, {celsius(1)}), Priority::Normal, at(5));
+    EXPECT_EQ(b.take(at(5), true)[0].layouts[0]->id, 8u);
 }
 
 TEST(Batcher, OnlyPersistentlyFinerValuesMakeANewLayout) {  // R4

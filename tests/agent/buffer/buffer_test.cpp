@@ -357,6 +357,21 @@ TEST_F(BufferStory, ALayoutWhoseFirstBatchWasGivenUpIsDefinedAgain) {  // R10
     EXPECT_EQ(decode_definitions(view->body)->size(), 1u);
 }
 
+TEST_F(BufferStory, AnIdIsNotFreeBecauseItsLayoutIsDamaged) {  // R10
+    open();
+    seal(5, Priority::Normal, 1);
+    seal(5, Priority::Normal, 2);
+    close();
+    auto db = open_buffer_database(path, false);
+    ASSERT_TRUE(db->execute("UPDATE layout SET bytes=x'ffff' WHERE id=2"));
+    open();
+    ASSERT_TRUE(buffer->layouts());
+    EXPECT_EQ(buffer->layouts()->size(), 1u);
+    EXPECT_EQ(buffer->last_layout_id(), 2u);
+    ASSERT_TRUE(db->execute("ALTER TABLE layout RENAME TO gone"));
+    EXPECT_FALSE(buffer->layouts()) << "no layouts and layouts that cannot be read are two things";
+}
+
 TEST_F(BufferStory, ABootKeepsItsNumberAndItsOffset) {
     open();
     const uint32_t first = buffer->boot_no();
