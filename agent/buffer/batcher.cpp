@@ -123,7 +123,7 @@ void Batcher::add_row(const Sample& sample, size_t begin, size_t end, Priority p
             ++counts_.refused;
     }
     if (row.empty()) return;
-    if (pending_readings_ + row.size() > limits_.pending_readings_max) {
+    if (!make_room(row.size(), priority, MonoTime{INT64_MAX})) {
         counts_.dropped_unsealed += row.size();
         return;
     }
@@ -216,6 +216,38 @@ void Batcher::append(Open& open, const Known& known, const std::vector<const Mea
     counts_.readings += row.size();
 }
 
+bool Batcher::make_room(size_t readings, Priority priority, MonoTime first) {
+    const auto gives_way = [&](const Draft& d, Priority of) {
+        return d.readings > 0 && d.priority == of && (of > priority || (of == priority && d.first > first));
+    };
+    const auto is_full = [&] { return pending_readings_ + readings > limits_.pending_readings_max; };
+    if (!is_full()) return true;
+    size_t droppable = 0;
+    for (const Priority of : {Priority::Low, Priority::Normal}) {
+        for (const Open& open : open_) droppable += gives_way(open.draft, of) ? open.draft.readings : 0;
+        for (const Waiting& w : waiting_) droppable += gives_way(w.draft, of) ? w.draft.readings : 0;
+    }
+    if (pending_readings_ - droppable + readings > limits_.pending_readings_max) return false;
+    const auto drop = [&](const Draft& d) {
+        pending_readings_ -= d.readings;
+        counts_.dropped_unsealed += d.readings;
+    };
+    for (const Priority of : {Priority::Low, Priority::Normal}) {
+        Open& open = open_[static_cast<size_t>(of)];
+        if (is_full() && gives_way(open.draft, of)) {
+            drop(open.draft);
+            open = {};
+        }
+        while (is_full()) {
+            const auto newest = std::find_if(waiting_.rbegin(), waiting_.rend(), [&](const Waiting& w) { return gives_way(w.draft, of); });
+            if (newest == waiting_.rend()) break;
+            drop(newest->draft);
+            waiting_.erase(std::next(newest).base());
+        }
+    }
+    return true;
+}
+
 void Batcher::close(Open& open) {
     Waiting closed{std::move(open.draft), MonoTime{INT64_MIN}};
     open = {};
@@ -259,7 +291,7 @@ std::optional<MonoTime> Batcher::due() const {
 }
 
 void Batcher::put_back(Draft draft, MonoTime retry_at) {
-    if (pending_readings_ + draft.readings > limits_.pending_readings_max) {
+    if (!make_room(draft.readings, draft.priority, draft.first)) {
         counts_.dropped_unsealed += draft.readings;
         return;
     }

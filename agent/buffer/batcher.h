@@ -9,7 +9,9 @@
 //     the codec's to carry.
 // R5  A device with layouts_per_device_max layouts gets one-column layouts from then on; layouts_max bounds the whole, beyond
 //     it readings are refused and counted.
-// R6  At most pending_readings_max readings wait. What comes beyond is dropped, newest first, and counted as dropped_unsealed.
+// R6  At most pending_readings_max readings wait. Beyond, drafts of what is less important are dropped, Low before Normal, the newest
+//     first, where that makes room enough; a draft that comes back also goes before younger ones of its priority. What finds no room is
+//     dropped. All of it is counted as dropped_unsealed.
 // Thread: one (the loop's).
 #pragma once
 
@@ -103,6 +105,8 @@ class Batcher {
     void note_decimals(Known& known, const std::string& key, const std::vector<const Measurement*>& row);
     void append(Open& open, const Known& known, const std::vector<const Measurement*>& row, MonoTime time);
     void close(Open& open);
+    // R6. False: there is no room, and nothing was dropped.
+    bool make_room(size_t readings, Priority priority, MonoTime first);
     bool acceptable(const Measurement& measurement) const;
 
     BatcherLimits limits_;

@@ -168,6 +168,66 @@ TEST(Batcher, PendingReadingsAreBoundedAndTheLossIsCounted) {  // R6
     EXPECT_EQ(b.counts().dropped_unsealed, 500u);
 }
 
+TEST(Batcher, AnAlarmFindsRoomWhereLessImportantReadingsWait) {  // R6
+    Batcher b({.pending_readings_max = 600});
+    for (int i = 0; i < 300; ++i) b.add(sample("bed1", i, {celsius(i)}), Priority::Normal, at(i));
+    for (int i = 0; i < 300; ++i) b.add(sample("node", i, {percent(i)}), Priority::Low, at(i));
+    Sample leak = sample("leak", 400, {{"leak", "", true}});
+    leak.alarm = true;
+    for (int i = 0; i < 320; ++i) b.add(leak, Priority::Normal, at(400));
+    EXPECT_LE(b.pending_readings(), 600u);
+    size_t sealed = 0;
+    size_t alarms = 0;
+    size_t low = 0;
+    for (const Draft& d : b.take(at(500), true)) {
+        sealed += d.readings;
+        alarms += d.priority == Priority::Alarm ? d.readings : 0;
+        low += d.priority == Priority::Low ? d.readings : 0;
+    }
+    EXPECT_EQ(alarms, 320u);
+    EXPECT_EQ(low, 0u);
+    EXPECT_EQ(sealed, 320u + 256u) << "no more than needed";
+    EXPECT_EQ(sealed + b.counts().dropped_unsealed, 920u);
+}
+
+TEST(Batcher, AReadingFindsRoomWhereTheNodesOwnFiguresWait) {  // R6
+    Batcher b({.pending_readings_max = 100});
+    for (int i = 0; i < 100; ++i) b.add(sample("node", i, {percent(i)}), Priority::Low, at(i));
+    b.add(sample("bed1", 200, {celsius(1)}), Priority::Normal, at(200));
+    b.add(sample("node", 201, {percent(1)}), Priority::Low, at(201));
+    EXPECT_EQ(b.pending_readings(), 2u);
+    EXPECT_EQ(b.counts().dropped_unsealed, 100u);
+}
+
+TEST(Batcher, WhatComesBackGoesBeforeWhatIsYounger) {  // R6
+    Batcher b({.pending_readings_max = 512});
+    for (int i = 0; i < 512; ++i) b.add(sample("bed1", i, {celsius(i)}), Priority::Normal, at(i));
+    auto older = b.take(at(600));
+    ASSERT_EQ(older.size(), 2u);
+    for (int i = 0; i < 500; ++i) b.add(sample("bed1", 1000 + i, {celsius(i)}), Priority::Normal, at(1000 + i));
+    for (Draft& d : older) b.put_back(std::move(d), at(5000));
+    EXPECT_EQ(b.pending_readings(), 512u);
+    EXPECT_EQ(b.counts().dropped_unsealed, 500u);
+    const auto again = b.take(at(5000), true);
+    ASSERT_EQ(again.size(), 2u);
+    EXPECT_EQ(again[0].first, at(0));
+    EXPECT_EQ(again[1].first, at(256));
+}
+
+TEST(Batcher, WhatComesBackDoesNotPushOutWhatIsOlder) {  // R6
+    Batcher b({.pending_readings_max = 256});
+    for (int i = 0; i < 256; ++i) b.add(sample("bed1", i, {celsius(i)}), Priority::Normal, at(i));
+    auto older = b.take(at(300));
+    for (int i = 0; i < 256; ++i) b.add(sample("bed1", 1000 + i, {celsius(i)}), Priority::Normal, at(1000 + i));
+    auto younger = b.take(at(1300));
+    b.put_back(std::move(older[0]), at(5000));
+    b.put_back(std::move(younger[0]), at(5000));
+    const auto again = b.take(at(5000));
+    ASSERT_EQ(again.size(), 1u);
+    EXPECT_EQ(again[0].first, at(0));
+    EXPECT_EQ(b.counts().dropped_unsealed, 256u);
+}
+
 TEST(Batcher, ADraftThatCouldNotBeSealedComesAgainLater) {  // R6
     Batcher b({});
     b.add(sample("bed1", 0, {celsius(1)}), Priority::Normal, at(0));
