@@ -31,7 +31,8 @@ Uplink::Uplink(Loop& loop, const Clock& clock, BufferShell& buffers, UplinkOptio
             {.connected = [this](uint16_t receive_maximum) { on_connected(receive_maximum); },
              .disconnected = [this](const Error& why) { on_disconnected(why); },
              .message = [this](const LinkMessage& message) { on_message(message); },
-             .published = [this](int id, int reason) { on_published(id, reason); }}) {}
+             .published = [this](int id, int reason) { on_published(id, reason); }}),
+      retained_(retained_waiting_max) {}
 
 Uplink::~Uplink() { *alive_ = false; }
 
@@ -287,18 +288,16 @@ void Uplink::on_published(int id, int reason) {
 }
 
 void Uplink::publish_retained(const Topic& topic, std::string payload) {
-    if (retained_.size() >= retained_waiting_max && !retained_.contains(topic.text())) return;
-    retained_[topic.text()] = std::move(payload);
+    retained_.put(topic, std::move(payload));
     flush_retained();
 }
 
 void Uplink::flush_retained() {
     while (link_.connected() && !retained_.empty() && retained_on_their_way_.size() < retained_on_their_way_max) {
-        const auto first = retained_.begin();
-        auto id = link_.publish(first->first, first->second, 1, true);
+        auto id = link_.publish(retained_.next().topic, retained_.next().payload, 1, true);
         if (!id && id.error().code == Code::Unavailable) return;
         if (id) retained_on_their_way_.insert(*id);
-        retained_.erase(first);  // refused for good, or sent
+        retained_.drop_next();  // refused for good, or sent
     }
 }
 

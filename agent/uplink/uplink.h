@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "agent/buffer/buffer_shell.h"
+#include "agent/uplink/retained.h"
 #include "agent/uplink/uplink_window.h"
 #include "shared/mqtt/link.h"
 #include "shared/wire/messages.h"
@@ -113,7 +114,7 @@ class Uplink {
     std::map<uint32_t, BootOffset> boots_;
     uint32_t boot_no_ = 0;
     BootOffset clock_offset_;
-    std::map<std::string, std::string> retained_;     // waiting, the latest of each topic
+    Retained retained_;
     std::set<int> retained_on_their_way_;
     WallTime connected_since_;
     uint64_t acks_ = 0;
