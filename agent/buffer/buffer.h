@@ -64,7 +64,7 @@ struct BufferOptions {
     Duration check_deadline = seconds(2);
     Duration salvage_at_start = seconds(1);          // of a damaged file: a small one is whole before it is used
     int64_t salvage_slice_bytes = int64_t{1} << 20;  // read, and written at most, between two seals
-    Promised promised = {};                // by this process, of a file that it opens again
+    Promised promised = {};                          // by this process, of a file that it opens again
     std::string rebuild_because = {};      // not empty: open() repairs the file, whatever its check says
 };
 

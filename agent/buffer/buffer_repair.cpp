@@ -125,9 +125,8 @@ void read_tables(Database& db, Remains& r) {
     read_all(db, "SELECT stream_no FROM salvage_stream WHERE row_known=0 AND checked >= 0", [&](Statement& row) {
         if (const auto known = r.streams.find(row.integer(0)); known != r.streams.end()) known->second.row_known = false;
     });
-    read_all(db, "SELECT key, value FROM meta WHERE key LIKE '" + std::string(salvage_end_key) + "%'", [&](Statement& s) {
-        r.ends[std::strtoll(s.text(0).c_str() + salvage_end_key.size(), nullptr, 10)] = s.integer(1);
-    });
+    read_all(db, "SELECT key, value FROM meta WHERE key LIKE '" + std::string(salvage_end_key) + "%'",
+             [&](Statement& s) { r.ends[std::strtoll(s.text(0).c_str() + salvage_end_key.size(), nullptr, 10)] = s.integer(1); });
     read_all(db, "SELECT file, next FROM salvage_source ORDER BY no",
              [&](Statement& s) { r.sources.emplace_back(s.text(0), s.integer(1)); });
 }

@@ -35,7 +35,7 @@ struct BufferShell::Inside {
     MonoTime damaged_at{INT64_MIN / 2};
     MonoTime rebuilt_at{INT64_MIN / 2};
     std::string rebuild_because;
-    Promised promised;  // by the buffer that was open before
+    Promised promised;                      // by the buffer that was open before
     std::optional<BootOffset> boot_offset;  // not saved yet
 
     void let_go() {

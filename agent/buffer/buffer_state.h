@@ -57,7 +57,7 @@ struct Buffer::Impl {
     uint32_t boot_no = 0;
     std::optional<uint64_t> boot_unsaved;  // this boot's id, while a full disk has kept its row from being written
     uint64_t epoch = 0;
-    uint64_t unsent_from = 0;  // no batch of the current stream from this one on was ever sent; 0: not known
+    uint64_t unsent_from = 0;   // no batch of the current stream from this one on was ever sent; 0: not known
     bool unsent_noted = false;  // the file says so, too
     std::set<int64_t> damaged;  // rows that the disk has not yet let us drop
     BufferStats counts;

@@ -26,7 +26,7 @@ struct Space {
     int64_t disk_reserve_bytes = 0;
     int64_t reusable_bytes = 0;    // free pages inside the file: growth takes these before the disk
     int64_t next_seal_bytes = 64 << 10;  // R5: what is about to be written
-    int64_t shrink_bytes = 0;      // R6: what may be given back now
+    int64_t shrink_bytes = 0;            // R6: what may be given back now
 };
 
 // R6: a disk that is short of its reserve.

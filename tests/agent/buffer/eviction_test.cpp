@@ -42,7 +42,11 @@ TEST(Eviction, FreePagesInsideTheFileCountForTheReserve) {
 }
 
 TEST(Eviction, BelowTheReserveItOnlyStopsToGrow) {  // R5
-    Space s{.used_bytes = 50 << 20, .bytes_max = 256 << 20, .disk_free_bytes = 200 << 20, .disk_reserve_bytes = 256 << 20, .next_seal_bytes = 4096};
+    Space s{.used_bytes = 50 << 20,
+            .bytes_max = 256 << 20,
+            .disk_free_bytes = 200 << 20,
+            .disk_reserve_bytes = 256 << 20,
+            .next_seal_bytes = 4096};
     EXPECT_EQ(bytes_to_free(s), 2 * 4096);
     s.reusable_bytes = 3000;
     EXPECT_EQ(bytes_to_free(s), 2 * 4096 - 3000);
@@ -53,7 +57,11 @@ TEST(Eviction, BelowTheReserveItOnlyStopsToGrow) {  // R5
 }
 
 TEST(Eviction, OnlyAShortageThatLastsIsGivenBackAndGradually) {  // R6
-    Space s{.used_bytes = 50 << 20, .bytes_max = 256 << 20, .disk_free_bytes = 220 << 20, .disk_reserve_bytes = 256 << 20, .next_seal_bytes = 0};
+    Space s{.used_bytes = 50 << 20,
+            .bytes_max = 256 << 20,
+            .disk_free_bytes = 220 << 20,
+            .disk_reserve_bytes = 256 << 20,
+            .next_seal_bytes = 0};
     Shortage shortage;
     MonoTime now{};
     int64_t given = 0;
@@ -83,8 +91,12 @@ TEST(Eviction, OnlyAShortageThatLastsIsGivenBackAndGradually) {  // R6
 }
 
 TEST(Eviction, WhatCannotEndAShortageIsNotGivenUpForIt) {  // R6
-    Space s{.used_bytes = 50 << 20, .bytes_max = 256 << 20, .disk_free_bytes = 0, .disk_reserve_bytes = 256 << 20,
-            .next_seal_bytes = 0, .shrink_bytes = shrink_share_bytes};
+    Space s{.used_bytes = 50 << 20,
+            .bytes_max = 256 << 20,
+            .disk_free_bytes = 0,
+            .disk_reserve_bytes = 256 << 20,
+            .next_seal_bytes = 0,
+            .shrink_bytes = shrink_share_bytes};
     EXPECT_EQ(bytes_to_free(s), 0);
     s.disk_free_bytes = 206 << 20;
     EXPECT_EQ(bytes_to_free(s), shrink_share_bytes);

@@ -341,7 +341,8 @@ TEST_F(BufferOnAFaultyDisk, GapsAreToldOnceWhetherTheirSealWasHeardOrNot) {  // 
             if (h.header.kind != BatchKind::Gaps) continue;
             const auto decoded = decode_gaps(open_batch(h.stream, *h.bytes)->body);
             for (const Gap& g : *decoded)
-                for (uint64_t s = g.first_seq; g.reason == GapReason::Evicted && s <= g.last_seq; ++s) EXPECT_TRUE(told.insert(s).second) << s;
+                for (uint64_t s = g.first_seq; g.reason == GapReason::Evicted && s <= g.last_seq; ++s)
+                    EXPECT_TRUE(told.insert(s).second) << s;
         }
         EXPECT_GT(told.size(), 100u);
     }

@@ -8,7 +8,9 @@ constexpr uint64_t later_stream = 78;
 
 class WindowOfTwoStreams : public WindowStory {
   protected:
-    static BatchRef later(uint64_t seq) { return {.id = static_cast<int64_t>(1000 + seq), .stream = later_stream, .seq = seq, .bytes = 120}; }
+    static BatchRef later(uint64_t seq) {
+        return {.id = static_cast<int64_t>(1000 + seq), .stream = later_stream, .seq = seq, .bytes = 120};
+    }
     std::vector<WindowCommand> name_both(int64_t last_id) {
         return happens(event::Welcomed{
             .epoch = epoch, .acked = {{stream, {}}, {later_stream, {}}}, .last_id = last_id, .definitions_wanted = false, .random = 0});
@@ -16,7 +18,8 @@ class WindowOfTwoStreams : public WindowStory {
     // Answers what is asked; returns what is sent then.
     std::vector<command::Publish> fetched(const std::vector<BatchRef>& batches) {
         happens(event::Fetched{.lane = Lane::Alarm, .batches = {}, .last_id = 0, .end = true, .number = window.fetching});
-        auto commands = happens(event::Fetched{.lane = Lane::Backlog, .batches = batches, .last_id = 0, .end = true, .number = window.fetching});
+        auto commands =
+            happens(event::Fetched{.lane = Lane::Backlog, .batches = batches, .last_id = 0, .end = true, .number = window.fetching});
         for (WindowCommand& c : tick_at(milliseconds(200))) commands.push_back(std::move(c));
         return only<command::Publish>(commands);
     }
