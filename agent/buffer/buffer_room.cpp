@@ -84,6 +84,7 @@ Result<void> Buffer::Impl::remove(const std::vector<int64_t>& ids, GapReason rea
         counts = before;
         return pass(done, "remove batches");
     }
+    counts.writable = true;
     sealed_since_tally = 0;
     for (StreamState& s : streams) s.acked_dirty = false;
     auto rows = file.db.integer("SELECT count(*) FROM gap");
@@ -322,7 +323,7 @@ Result<bool> Buffer::Impl::drop_aged(const Moment& now) {
 
 Result<bool> Buffer::tend(const Moment& now) {
     auto room = impl_->make_room(now.mono, 0);
-    impl_->counts.writable = room.has_value() || room.error().code == Code::Timeout;
+    if (!room && room.error().code != Code::Timeout) impl_->counts.writable = false;
     if (!room) return pass(room, "make room");
     if (auto dropped = impl_->drop_damaged(); !dropped) return pass(dropped);
     auto graced = impl_->drop_graced(now);

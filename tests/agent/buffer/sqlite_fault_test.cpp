@@ -421,6 +421,18 @@ TEST_F(BufferOnAFaultyDisk, WhereTheLogCannotBeWrittenBackTheGraceStillEnds) {  
     EXPECT_EQ(buffer->stats().batches, 0);
 }
 
+TEST_F(BufferOnAFaultyDisk, WhereNothingIsToBeTendedNothingIsKnownOfTheDisk) {  // R8
+    open();
+    seal_many(3);
+    disk.fail_writes(path, 1'000'000);
+    EXPECT_FALSE(buffer->seal({draft()}, now()));
+    tend_until_done();
+    EXPECT_FALSE(buffer->stats().writable) << "it wrote nothing";
+    disk.fail_writes(path, 0);
+    seal();
+    EXPECT_TRUE(buffer->stats().writable);
+}
+
 TEST_F(BufferOnAFaultyDisk, ABootsClockThatCannotBeSavedIsSavedLater) {
     open();
     buffer.reset();
