@@ -84,6 +84,7 @@ std::string state_of(const Fleet& fleet, const std::map<SeriesId, SeriesInfo>& s
 // Charts of the same series, steps and time are drawn once while nothing new comes of them. Whole steps: "the last 24 hours" asked for a
 // second later is the same chart.
 void draw_once(const Api::Parts& parts, ReadingPlan& plan, HttpResponse& response) {
+    response.brief = true;
     const int64_t step = plan.step->ms;
     const auto whole = [step](int64_t ms) { return ms - (ms % step + step) % step; };
     plan.query.from.ms = whole(plan.query.from.ms);

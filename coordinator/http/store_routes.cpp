@@ -27,6 +27,7 @@ template <class Read, class ToJson>
 HttpResponse list_rows(const Api::Parts& parts, const Asked& asked, Read read, ToJson to_json) {
     HttpResponse response;
     response.content_type = "application/json";
+    response.brief = true;
     response.stream = [slot = parts.reader, asked, read, to_json](std::string& out) -> Result<bool> {
         auto reader = slot->reader();
         if (!reader) return pass(reader);

@@ -33,6 +33,7 @@ void Session::answer(HttpResponse response) {
     }
     // Compressing this much would hold the loop: let the worker do it.
     response.at_hand = [body = std::exchange(response.shared, nullptr)] { return body; };
+    response.brief = true;
     start_stream(std::move(response));
 }
 
@@ -88,6 +89,10 @@ void Session::start_stream(HttpResponse response) {
         return write(Then::Finish);
     }
     pull_ = std::make_shared<Pull>();
+    if (!response.brief && !place_stream()) {
+        release_stream();
+        return send_busy({Code::Unavailable, "too many long answers at once", "ask again in a moment"});
+    }
     pull_->source = std::exchange(response.stream, {});
     pull_->at_hand = std::exchange(response.at_hand, {});
     pull_->keep = std::exchange(response.keep, {});
@@ -128,14 +133,16 @@ void Session::next_piece() {
     stage_ = Stage::Answering;
     stream_.expires_never();
     // The worker holds no session: the last reference to a socket must go on the loop's thread.
-    const bool posted = core_->worker.try_post([weak = weak_from_this(), pull = pull_, loop = &core_->loop] {
-        if (pull->cancelled) return;
-        auto piece = std::make_shared<Piece>(pull->next());
-        loop->post([weak, pull, piece] {
-            const auto self = weak.lock();
-            if (self && self->pull_ == pull) self->on_piece(std::move(*piece));
-        });
-    });
+    const bool posted = core_->worker.try_post(
+        [weak = weak_from_this(), pull = pull_, loop = &core_->loop] {
+            if (pull->cancelled) return;
+            auto piece = std::make_shared<Piece>(pull->next());
+            loop->post([weak, pull, piece] {
+                const auto self = weak.lock();
+                if (self && self->pull_ == pull) self->on_piece(std::move(*piece));
+            });
+        },
+        !pull_->placed);
     if (!posted) close();  // only while the server is going away: the queue has room for every connection
 }
 
@@ -162,10 +169,11 @@ void Session::on_piece(Piece piece) {
     const bool last = !*piece.more;
     if (piece.bytes.empty() && !last) return next_piece();
     head_.clear();
-    if (!pull_->begun && !begin_stream()) {
+    if (!pull_->placed && !place_stream()) {
         release_stream();
         return send_busy({Code::Unavailable, "too many long answers at once", "ask again in a moment"});
     }
+    if (!pull_->begun) begin_stream();
     body_ = std::move(piece.bytes);
     if (!http10_) {
         std::array<char, 20> size;
@@ -181,9 +189,14 @@ void Session::on_piece(Piece piece) {
 }
 
 // False where there is no room for one more.
-bool Session::begin_stream() {
+bool Session::place_stream() {
     if (core_->stats.streams >= core_->limits.streams_max && !core_->cut_stalled_stream()) return false;
     ++core_->stats.streams;
+    pull_->placed = true;
+    return true;
+}
+
+void Session::begin_stream() {
     HttpResponse& response = pull_->response;
     pull_->begun = true;
     status_ = response.status;
@@ -191,7 +204,6 @@ bool Session::begin_stream() {
     if (http_message::is_compressible(response.content_type)) response.headers.emplace_back("Vary", "Accept-Encoding");
     if (pull_->packs) response.headers.emplace_back("Content-Encoding", "gzip");
     head_ = http_message::render_head(response, {keep_alive_, !http10_, false, 0, core_->date()});
-    return true;
 }
 
 void Session::write(Then then) {
@@ -264,7 +276,7 @@ void Session::let_go() {
 void Session::release_stream() {
     if (!pull_) return;
     pull_->cancelled = true;
-    if (pull_->begun) --core_->stats.streams;
+    if (pull_->placed) --core_->stats.streams;
     pull_.reset();
 }
 

@@ -86,6 +86,7 @@ struct Pull {
     std::atomic<bool> cancelled = false;
     HttpResponse response;  // head only; the loop's
     bool begun = false;     // the loop's: the head is sent
+    bool placed = false;    // the loop's: it is one of streams_max
     // The worker's, but for being made.
     BodyStream source;
     std::function<SharedBody()> at_hand;
@@ -141,7 +142,8 @@ class Session : public std::enable_shared_from_this<Session> {
     void start_stream(HttpResponse response);
     void next_piece();
     void on_piece(Piece piece);
-    bool begin_stream();
+    void begin_stream();
+    bool place_stream();
     void send_busy(Error error);
     void write(Then then);
     void write_some();

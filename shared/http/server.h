@@ -9,10 +9,11 @@
 //     A guard's Denied is 401 with WWW-Authenticate (say who you are), a handler's Denied is 403 (you may not).
 // R5  drain(): no new connections, `Connection: close` on what is in flight, then done() or the deadline.
 // R6  Streams have back-pressure: the next piece is asked for when the previous one is written, each turn one piece of one stream.
-//     A stream that ends with its first piece is an ordinary answer, and so is an error before it. Longer ones are streams_max at
-//     most: beyond, the one whose reader has kept a piece waiting longest, and for stream_patience at least, is cut off; where there
-//     is none: 503 with Retry-After. So is a first piece whose turn does not come within first_piece_patience, and an answer in one
-//     piece that would make more than answer_bytes_max on their way to their readers.
+//     A stream that ends with its first piece is an ordinary answer, and so is an error before it. At most streams_max at once:
+//     beyond, the one whose reader has kept a piece waiting longest, and for stream_patience at least, is cut off; where there is none:
+//     503 with Retry-After. One that is said to be brief goes ahead and needs a place only if it is longer than a piece after all; when
+//     its turn does not come within first_piece_patience: 503. So is an answer in one piece that would make more than
+//     answer_bytes_max on their way to their readers.
 // R7  A path or a query that is badly escaped, not UTF-8 or holds a NUL gets 400. The guard looks at the header, before any
 //     body is read.
 // R8  Bodies over 1 KiB of a kind that shrinks are sent gzipped to who accepts it; large ones are compressed off the loop.
@@ -62,6 +63,7 @@ struct HttpResponse {
     std::vector<std::pair<std::string, std::string>> headers = {};
     SharedBody shared = {};  // instead of body: for what is answered again and again
     BodyStream stream = {};  // instead of body; sent chunked
+    bool brief = false;      // the stream most likely ends with its first piece, which is soon made
     // With a stream, and called on its worker: a body that is at hand already is sent instead (null: it is not); and the body of a
     // stream that ended with its first piece, for whoever asks the same next.
     std::function<SharedBody()> at_hand = {};
@@ -97,7 +99,7 @@ struct HttpLimits {
 // What became of connections since the start.
 struct HttpStats {
     size_t connections = 0;    // open
-    size_t streams = 0;        // longer than a piece, on their way
+    size_t streams = 0;        // on their way
     uint64_t refused = 0;      // R3
     uint64_t late_header = 0;  // past their deadlines (R2)
     uint64_t late_body = 0;

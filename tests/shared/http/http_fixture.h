@@ -51,6 +51,7 @@ class HttpServerFixture : public ::testing::Test {
             return request.query.contains(key) ? std::stoi(request.query.at(key)) : otherwise;
         };
         HttpResponse response = HttpResponse::text("");
+        response.brief = request.query.contains("brief");
         response.stream = [this, pieces = number("pieces", 3), bytes = number("bytes", 4), broken = number("break", -1),
                            at = 0](std::string& out) mutable -> Result<bool> {
             ++asked_;

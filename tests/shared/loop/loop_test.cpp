@@ -112,12 +112,13 @@ TEST_F(LoopTimer, RepeatsUntilItGoes) {
     int fired = 0;
     {
         const Timer timer = loop.every(milliseconds(3), [&] { ++fired; });
-        ASSERT_TRUE(until([&] { return fired == 4; }));
+        ASSERT_TRUE(until([&] { return fired >= 4; }));
     }
+    const int at_its_end = fired;
     bool later = false;
     const Timer other = loop.after(milliseconds(20), [&] { later = true; });
     ASSERT_TRUE(until([&] { return later; }));
-    EXPECT_EQ(fired, 4);
+    EXPECT_EQ(fired, at_its_end);
 }
 
 TEST_F(LoopTimer, NeverFiresAfterItWasCancelledEvenWhenItWasDue) {

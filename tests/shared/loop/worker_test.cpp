@@ -90,5 +90,19 @@ TEST(WorkerThread, HasANameAndNoSignals) {
     EXPECT_EQ(sigismember(&blocked, SIGINT), 1);
 }
 
+TEST(Worker, WhatIsPostedAheadGoesFirstAndLeavesTheRestATurn) {
+    std::string order;
+    {
+        Worker worker("test");
+        std::promise<void> all_there;
+        auto there = all_there.get_future();
+        ASSERT_TRUE(worker.try_post([&] { there.wait(); }));
+        for (int i = 0; i < 3; ++i) ASSERT_TRUE(worker.try_post([&] { order += 'r'; }));
+        for (int i = 0; i < 7; ++i) ASSERT_TRUE(worker.try_post([&] { order += 'a'; }, true));
+        all_there.set_value();
+    }
+    EXPECT_EQ(order, "aaaraaarar");
+}
+
 }  // namespace
 }  // namespace basmalin
