@@ -30,6 +30,7 @@ namespace {
 constexpr Duration tend_every = seconds(10);
 constexpr Duration give_back_every = minutes(1);
 constexpr Duration seal_retry = seconds(5);
+constexpr Duration describe_again_after = seconds(5);
 constexpr size_t seals_under_way_max = 4;
 constexpr size_t event_bytes_max = 1024;
 constexpr Duration end_within = seconds(4);
@@ -131,6 +132,7 @@ class Agent {
     Timer give_back_timer_;
     Timer watch_timer_;
     Timer opening_timer_;
+    Timer reopened_timer_;
     Timer end_timer_;
 };
 
@@ -266,7 +268,11 @@ void Agent::salvage() {
 // The buffer was damaged while it ran, and is another one now.
 void Agent::on_reopened() {
     buffers_.describe([this](Result<BufferShell::Ready> ready) {
-        if (!ready) return;
+        if (!ready) {
+            log::warn("buffer_not_described", {{"error", ready.error().message()}});
+            reopened_timer_ = loop_.after(describe_again_after, [this] { on_reopened(); });
+            return;
+        }
         clock_.begin(ready->boot_no, {});
         uplink_.on_reopened(ready->boot_no, ready->boots);
         read_clock();

@@ -38,6 +38,7 @@ class Turn {
     void start_over(const event::Welcomed& e);
     void greet();
     void say_hello();
+    void ask_to_name(uint64_t stream);
     std::map<uint64_t, Window::Message> on_their_way() const;
     void pause(std::string why);
     void want_definitions();
@@ -100,6 +101,13 @@ void Turn::say_hello() {
     w.hello_message = w.next_message++;
     ++w.messages_in_flight;
     commands.push_back(command::SendHello{w.hello_message});
+}
+
+// R11: a welcome that was lost on its way is asked for again by what waits for it.
+void Turn::ask_to_name(uint64_t stream) {
+    if (w.phase != WindowPhase::Open || w.acked.contains(stream) || now_ < w.hello_not_before) return;
+    w.hello_not_before = now_ + limits_.resend_first;
+    say_hello();
 }
 
 void Turn::greet() {
@@ -195,6 +203,7 @@ void Turn::on(const event::Sealed& e) {
     for (const BatchRef& ref : e.batches) {
         if (w.phase != WindowPhase::Open || w.batches.contains(ref.id) || !may_be_sent(ref) || ref.id <= w.backlog_cursor) {
             // Not open, or of a stream not named: the next welcome finds it in the buffer.
+            ask_to_name(ref.stream);
             if (!w.batches.contains(ref.id)) unwanted.ids.push_back(ref.id);
             continue;
         }
@@ -219,6 +228,7 @@ void Turn::on(const event::Fetched& e) {
     for (const BatchRef& ref : e.batches) {
         if (w.batches.contains(ref.id)) continue;
         if (!asked || !may_be_sent(ref)) {
+            ask_to_name(ref.stream);
             unwanted.ids.push_back(ref.id);
             continue;
         }

@@ -288,12 +288,13 @@ void Fleet::on_welcomed(const std::string& id, uint64_t epoch) {
 void Fleet::follow_clock(WallTime now, MonoTime mono) {
     const int64_t offset_ms = now.ms - mono.ms;
     const Duration step{offset_ms - clock_offset_ms_.value_or(offset_ms)};
+    const Duration since_last = mono - ticked_at_;
     clock_offset_ms_ = offset_ms;
+    ticked_at_ = mono;
     if (step < clock_step_least && step > Duration{-clock_step_least.ms}) return;
-    // What came since the step has its time by the new clock already.
+    // What came since the step has its time by the new clock already: it lies within the time since the last tick.
     const auto moved = [&](WallTime& time) {
-        const bool before_the_step = step.ms > 0 ? time + step <= now : time > now;
-        if (before_the_step) time = time + step;
+        if (time < now - since_last || time > now) time = time + step;
     };
     moved(hearing_since_);
     for (auto& [id, node] : nodes_) {

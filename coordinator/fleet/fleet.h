@@ -155,6 +155,7 @@ class Fleet {
     bool hearing_ = false;
     WallTime hearing_since_;
     std::optional<int64_t> clock_offset_ms_;  // wall minus monotonic, at the last tick
+    MonoTime ticked_at_;
     uint64_t refused_total_ = 0;
     uint64_t version_ = 0;
 };

@@ -4,6 +4,7 @@
 
 #include "shared/base/ids.h"
 #include "shared/base/json.h"
+#include "shared/series/codec.h"
 
 namespace basmalin::coordinator {
 
@@ -132,9 +133,10 @@ void Writer::take() {
 void Writer::commit_next() {
     auto end = following_.begin();
     uint64_t readings = 0;
-    for (size_t n = 0; end != following_.end() && n < options_.batches_max && readings < options_.readings_max; ++end, ++n) {
+    for (size_t n = 0; end != following_.end() && n < options_.batches_max; ++end, ++n) {
+        if (n >= options_.batches_least && readings >= options_.readings_max) break;
         const auto view = open_batch(end->stream, end->bytes);
-        if (view) readings += view->header.readings;
+        if (view) readings += std::min<uint64_t>(view->header.readings, DecodeLimits{}.values_max);  // more is never decoded
     }
     std::vector<IncomingBatch> group(std::make_move_iterator(following_.begin()), std::make_move_iterator(end));
     following_.erase(following_.begin(), end);

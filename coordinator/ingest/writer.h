@@ -34,6 +34,7 @@ struct WriterOptions {
     int64_t results_max = 8;
     size_t batches_max = 4096;  // R6
     uint64_t readings_max = 4'000'000;
+    size_t batches_least = 64;  // before the readings end a transaction: what a batch claims costs others no fsync each
     int condemned_in_a_row_max = 16;  // R3
 };
 

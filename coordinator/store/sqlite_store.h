@@ -14,7 +14,7 @@
 // S8  Indexes hold nothing that the tables do not: damaged ones are made again, of fleet.db at the start that finds it, or when a
 //     compaction cannot read on, once a run.
 // S9  What cannot be undone is not done on one look at the wall clock: when it has leapt ahead by a week or more since the last look,
-//     an hour ago or before the start, nothing is retired for a day, and an event says so.
+//     an hour ago or before the start, nothing is retired, given up or settled for its age for a day, and an event says so.
 // Room-internal: others include store.h. Thread: one, the writer's.
 #pragma once
 
@@ -219,6 +219,7 @@ class SqliteStore final : public Store {
     } sweep_;
     int64_t checkpointed_ms_ = 0;
     int64_t retention_ms_ = 0;
+    bool clock_steady_ = true;  // S9, as retention saw it last
     uint64_t history_used_ = 0;
     std::set<int32_t> unmerged_;         // months that may have days in no rollup
     std::set<int32_t> merging_;          // of these, the ones to look at in this pass

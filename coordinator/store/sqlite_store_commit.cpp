@@ -22,6 +22,13 @@ std::string fault_of(const BatchHeader& header) {
     return {};
 }
 
+// What a few bytes may open to is bounded by what the header says of them.
+DecodeLimits limits_of(const BatchHeader& header) {
+    DecodeLimits limits;
+    limits.values_max = std::min<size_t>(limits.values_max, header.readings);
+    return limits;
+}
+
 // True when marking seq would add a range to a set that has as many as it may.
 bool overflows(const SeqSet& marks, SeqRange range, int64_t ranges_max) {
     if (static_cast<int64_t>(marks.ranges().size()) < ranges_max) return false;
@@ -174,10 +181,7 @@ void SqliteStore::hear(StreamState& state, const IncomingBatch& batch, const Bat
 
 Result<Outcome> SqliteStore::take_readings(Commit& work, const IncomingBatch& batch, StreamState& state, const BatchView& view) {
     const BatchHeader& header = view.header;
-    // What a few bytes may open to is bounded by what the header says of them.
-    DecodeLimits limits;
-    limits.values_max = std::min<size_t>(limits.values_max, header.readings);
-    auto body = decode_body(view.body, [&](uint32_t id) { return state.layout(id); }, limits);
+    auto body = decode_body(view.body, [&](uint32_t id) { return state.layout(id); }, limits_of(header));
     const bool pending = !body && body.error().code == Code::NotFound;
     if (!body && !pending) return bury(work, batch, header.seq, body.error().text);
     std::vector<Layout> definitions;
@@ -308,12 +312,21 @@ Result<void> SqliteStore::keep_gaps(Commit& work, const std::string& node, const
 // rest is maintain()'s.
 Result<void> SqliteStore::resolve_pending(Commit& work, uint64_t stream, StreamState& state, int64_t after_id) {
     SystemClock clock;
+    if (work.resolve_until && clock.mono() >= *work.resolve_until) {
+        resolving_[stream] = after_id;
+        return {};
+    }
     if (!work.resolve_until) work.resolve_until = clock.mono() + resolve_for;
     std::vector<std::pair<int64_t, IncomingBatch>> waiting;
+    bool all = true;
     {
         Resetting guard(sql_.pending_after);
         sql_.pending_after.bind(1, to_row(stream)).bind(2, after_id).bind(3, resolve_batch_max);
         for (;;) {
+            if (!waiting.empty() && clock.mono() >= *work.resolve_until) {
+                all = false;
+                break;
+            }
             auto row = sql_.pending_after.step();
             if (!row) return pass(row, "resolve");
             if (!*row) break;
@@ -325,9 +338,9 @@ Result<void> SqliteStore::resolve_pending(Commit& work, uint64_t stream, StreamS
             waiting.emplace_back(sql_.pending_after.integer(0), std::move(batch));
         }
     }
-    bool all = waiting.size() < static_cast<size_t>(resolve_batch_max);
+    all = all && waiting.size() < static_cast<size_t>(resolve_batch_max);
     for (const auto& [id, batch] : waiting) {
-        if (clock.mono() >= *work.resolve_until) {
+        if (id != waiting.front().first && clock.mono() >= *work.resolve_until) {
             all = false;
             break;
         }
@@ -351,7 +364,7 @@ Result<bool> SqliteStore::resolve_one(Commit& work, StreamState& state, uint64_t
     if (!view) {
         fault = view.error().text;
     } else {
-        auto body = decode_body(view->body, [&](uint32_t layout) { return state.layout(layout); });
+        auto body = decode_body(view->body, [&](uint32_t layout) { return state.layout(layout); }, limits_of(view->header));
         if (!body && body.error().code == Code::NotFound) return false;
         if (!body) {
             fault = body.error().text;

@@ -39,7 +39,7 @@ struct SqliteStore::Move {
     };
     WallTime now;
     int64_t cutoff_ms = 0;
-    int64_t raw_from_day = 0;   // days before it are older than raw_keep
+    int64_t raw_from_day = std::numeric_limits<int64_t>::min();  // days before it are older than raw_keep
     bool more_of_boot = false;  // the boot asked for last has more than fitted
     std::map<int32_t, Month> months;
     std::vector<int64_t> ids;
@@ -63,7 +63,7 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
     if (!sweep_.running) {
         if (sweep_.begun && cutoff == sweep_.cutoff_ms) return false;
         sweep_ = {cutoff, true, true, std::numeric_limits<int64_t>::min(), -1};
-        auto expired = expire_pending(now);
+        auto expired = clock_steady_ ? expire_pending(now) : Result<bool>(false);
         if (!expired) return expired;
         if (*expired) {  // there may be more: the sweep begins once there are none
             sweep_.running = sweep_.begun = false;
@@ -72,7 +72,7 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
     }
     Move move;
     move.now = now;
-    move.raw_from_day = first_day_of(month_of_day(day_of(now.ms - options_.raw_keep.ms)));
+    if (clock_steady_) move.raw_from_day = first_day_of(month_of_day(day_of(now.ms - options_.raw_keep.ms)));
     if (auto gathered = gather(move); !gathered) {
         sweep_.running = sweep_.begun = false;  // what it had gathered stays where it is
         if (gathered.error().code != Code::Corrupt || std::exchange(reindexed_, true)) return pass(gathered, "compact");
@@ -157,8 +157,10 @@ Result<void> SqliteStore::gather(Move& move) {
 Result<void> SqliteStore::gather_boot(Move& move, uint64_t stream, StreamState& state, uint32_t boot_no) {
     const BootKnowledge* boot = state.clock.find(boot_no);
     int64_t received_before = sweep_.cutoff_ms;
-    if (boot_no != 0 && (boot == nullptr || !boot->known))
+    if (boot_no != 0 && (boot == nullptr || !boot->known)) {
+        if (!clock_steady_) return {};
         received_before = std::min(received_before, move.now.ms - options_.unsynced_hold.ms);
+    }
     const int64_t limit = step_batches_max - static_cast<int64_t>(move.ids.size() + move.undefined.size());
     std::vector<HotBatch> batches;
     {

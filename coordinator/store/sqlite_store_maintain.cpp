@@ -24,6 +24,9 @@ constexpr int64_t retired_days_per_step = 16;  // (device, day) pairs
 constexpr int64_t checkpoint_every_ms = 600'000;
 constexpr int64_t checkpoint_wal_bytes = 16 << 20;
 
+// A clock that was set back makes nothing wait until it is there again.
+bool is_soon_after(int64_t then_ms, int64_t every_ms, WallTime now) { return now.ms >= then_ms && now.ms - then_ms < every_ms; }
+
 // Some chunks of one device's day, as merging and retiring see them.
 struct DayOfChunks {
     std::vector<int64_t> ids;
@@ -118,8 +121,12 @@ Result<bool> SqliteStore::resolve_step(WallTime) {
         return resolve_pending(work, stream, **state, after);
     });
     if (!done) {
-        resolving_.erase(stream);  // a later definition asks again
         forget_streams();
+        if (is_damage(done.error())) {  // S6
+            resolving_.erase(stream);
+            tell_damaged_stream(stream, done.error().text);
+            return true;
+        }
         return pass(done, "resolve");
     }
     finish(work);
@@ -305,11 +312,12 @@ Result<bool> SqliteStore::clock_is_steady(WallTime now) {
 // changes nothing.
 Result<bool> SqliteStore::retention_step(WallTime now) {
     if (retiring_ == 0) {
-        if (now.ms - retention_ms_ < retention_every_ms) return false;
+        if (is_soon_after(retention_ms_, retention_every_ms, now)) return false;
         retention_ms_ = now.ms;
         auto steady = clock_is_steady(now);
         if (!steady) return pass(steady, "retire");
-        if (!*steady) return false;
+        clock_steady_ = *steady;
+        if (!clock_steady_) return false;
         for (const int32_t year : rollup_years(options_.folder)) {
             if (first_day_of(year * 12 + 12) * day_ms > now.ms - options_.rollup_keep.ms) continue;
             unlink_database(rollup_path(options_.folder, year));
@@ -441,7 +449,7 @@ bool SqliteStore::set_rollups_aside(int32_t year, const Error& why) {
 
 // The log is emptied when it has grown; a reader in the way only postpones it.
 Result<bool> SqliteStore::checkpoint_step(WallTime now) {
-    if (now.ms - checkpointed_ms_ < checkpoint_every_ms) return false;
+    if (is_soon_after(checkpointed_ms_, checkpoint_every_ms, now)) return false;
     checkpointed_ms_ = now.ms;
     auto sizes = stats();
     if (!sizes) return pass(sizes);

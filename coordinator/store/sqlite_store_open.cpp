@@ -185,6 +185,15 @@ Result<void> SqliteStore::count() {
     if (auto row = hot->step(); !row) return pass(row);
     hot_batches_ = hot->integer(0);
     hot_bytes_ = hot->integer(1);
+    // What waits may have got its layouts in a commit whose resolving a kill cut short.
+    auto waiting = fleet_.prepare("SELECT DISTINCT stream FROM hot WHERE pending = 1");
+    if (!waiting) return pass(waiting);
+    for (;;) {
+        auto row = waiting->step();
+        if (!row) return pass(row);
+        if (!*row) break;
+        resolving_[from_row(waiting->integer(0))] = 0;
+    }
     auto dead = fleet_.integer("SELECT count(*) FROM dead_letter");
     if (!dead) return pass(dead);
     dead_letters_ = *dead;

@@ -67,9 +67,13 @@ void Session::send_whole(HttpResponse response) {
     head_ = http_message::render_head(response, options);
     if (head_only_) sending_ = {};
     if (sending_.empty() || sending_.data() == body_.data()) shared_body_.reset();
-    if (shared_body_ && !core_->hold(shared_body_)) {
-        shared_body_.reset();
-        return send_busy({Code::Unavailable, "too many long answers at once", "ask again in a moment"});
+    if (shared_body_ && shared_body_->bytes().size() > large_bytes) {
+        while (!core_->hold(shared_body_)) {
+            if (core_->cut_stalled(Room::Answers)) continue;
+            shared_body_.reset();
+            return send_busy({Code::Unavailable, "too many long answers at once", "ask again in a moment"});
+        }
+        holds_ = true;
     }
     write(Then::Finish);
 }
@@ -190,7 +194,7 @@ void Session::on_piece(Piece piece) {
 
 // False where there is no room for one more.
 bool Session::place_stream() {
-    if (core_->stats.streams >= core_->limits.streams_max && !core_->cut_stalled_stream()) return false;
+    if (core_->stats.streams >= core_->limits.streams_max && !core_->cut_stalled(Room::Streams)) return false;
     ++core_->stats.streams;
     pull_->placed = true;
     return true;
@@ -209,7 +213,7 @@ void Session::begin_stream() {
 void Session::write(Then then) {
     then_ = then;
     written_ = 0;
-    writing_since_ = Steady::now();
+    writing_since_ = progressed_at_ = Steady::now();
     deadline(then == Then::ReadBody ? core_->limits.body_deadline : core_->limits.write_deadline);
     write_some();
 }
@@ -227,6 +231,7 @@ void Session::on_written(const Failure& failure, size_t n) {
     if (failure) return broken(failure);
     const bool next_stretch = (written_ + n) / write_stretch_bytes > written_ / write_stretch_bytes;
     written_ += n;
+    progressed_at_ = Steady::now();
     if (written_ < head_.size() + sending_.size()) {
         if (next_stretch) deadline(core_->limits.write_deadline);
         return write_some();
@@ -269,7 +274,8 @@ void Session::linger() {
 }
 
 void Session::let_go() {
-    if (shared_body_) core_->let_go(shared_body_);
+    if (holds_) core_->let_go(shared_body_);
+    holds_ = false;
     shared_body_.reset();
 }
 

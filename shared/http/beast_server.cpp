@@ -74,12 +74,11 @@ void Core::close_all(bool only_idle) {
     }
 }
 
-// R6. True when there is room for a stream now.
-bool Core::cut_stalled_stream() {
+bool Core::cut_stalled(Room room) {
     std::shared_ptr<Session> slowest;
     auto since = Steady::now() - std::chrono::milliseconds(limits.stream_patience.ms);
     for (const auto& session : sessions) {
-        const auto stalled = session->stalled_since();
+        const auto stalled = session->stalled_since(room);
         if (!stalled || *stalled > since) continue;
         since = *stalled;
         slowest = session;

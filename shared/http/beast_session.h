@@ -36,6 +36,9 @@ constexpr size_t read_bytes = 16 * 1024;
 
 class Session;
 
+// R6: places of streams, bytes of whole answers.
+enum class Room : uint8_t { Streams, Answers };
+
 // What the server and its connections share.
 struct Core : std::enable_shared_from_this<Core> {
     Core(Loop& owner, const HttpLimits& bounds)
@@ -47,7 +50,8 @@ struct Core : std::enable_shared_from_this<Core> {
     void close_all(bool only_idle);
     void end_drain_if_empty();
     std::string date();
-    bool cut_stalled_stream();
+    // The reader that has stalled longest, and for stream_patience, of those that take up such room. False: there is none.
+    bool cut_stalled(Room room);
     // R6: a body that is on its way, to one reader or to many. False: with this one it would be too much.
     bool hold(const SharedBody& body);
     void let_go(const SharedBody& body);
@@ -118,8 +122,11 @@ class Session : public std::enable_shared_from_this<Session> {
     const std::string& peer() const { return peer_; }
     bool idle() const { return stage_ == Stage::Idle || (stage_ == Stage::Header && buffer_.size() == 0 && !parser_->got_some()); }
     void close();
-    // Since when the reader of a stream keeps its piece waiting; nothing when none waits.
-    std::optional<Steady::time_point> stalled_since() const { return pull_ ? writing_since_ : std::nullopt; }
+    // Since when the reader of a stream keeps its piece waiting, or that of an answer took nothing; nothing when none waits for it.
+    std::optional<Steady::time_point> stalled_since(Room room) const {
+        if (room == Room::Streams) return pull_ ? writing_since_ : std::nullopt;
+        return holds_ ? std::optional(progressed_at_) : std::nullopt;
+    }
 
   private:
     enum class Stage { Idle, Header, Body, Answering, Lingering, Closed };
@@ -178,6 +185,8 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string_view sending_;  // of one of the two
     size_t written_ = 0;
     std::optional<Steady::time_point> writing_since_;
+    Steady::time_point progressed_at_;
+    bool holds_ = false;  // room for shared_body_
     size_t lingered_ = 0;
     Then then_ = Then::Finish;
 };

@@ -12,8 +12,8 @@
 //     A stream that ends with its first piece is an ordinary answer, and so is an error before it. At most streams_max at once:
 //     beyond, the one whose reader has kept a piece waiting longest, and for stream_patience at least, is cut off; where there is none:
 //     503 with Retry-After. One that is said to be brief goes ahead and needs a place only if it is longer than a piece after all; when
-//     its turn does not come within first_piece_patience: 503. So is an answer in one piece that would make more than
-//     answer_bytes_max on their way to their readers.
+//     its turn does not come within first_piece_patience: 503. Answers in one piece, but for short ones, are answer_bytes_max at most on
+//     their way to their readers, and make room for each other likewise.
 // R7  A path or a query that is badly escaped, not UTF-8 or holds a NUL gets 400. The guard looks at the header, before any
 //     body is read.
 // R8  Bodies over 1 KiB of a kind that shrinks are sent gzipped to who accepts it; large ones are compressed off the loop.
@@ -105,7 +105,7 @@ struct HttpStats {
     uint64_t late_body = 0;
     uint64_t late_answer = 0;
     uint64_t late_idle = 0;
-    uint64_t streams_cut = 0;  // R6
+    uint64_t streams_cut = 0;  // R6, whole answers among them
     uint64_t streams_refused = 0;
 };
 

@@ -46,6 +46,28 @@ TEST_F(WindowOfTwoStreams, WhatIsReadOfAStreamThatNoWelcomeNamedWaitsForIt) {  /
     EXPECT_EQ(fetched({later(1)}).size(), 1u);
 }
 
+TEST_F(WindowOfTwoStreams, AWelcomeThatIsLostIsAskedForAgain) {  // R11
+    open();
+    const auto hellos = [this](const std::vector<WindowCommand>& commands) { return only<command::SendHello>(commands); };
+    const auto first = hellos(happens(event::GreetAgain{}));
+    ASSERT_EQ(first.size(), 1u);
+    happens(event::Published{.message = first[0].message, .reason = 0});
+    // The coordinator was restarted just then: no welcome comes.
+    size_t asked = 0;
+    for (int i = 1; i <= 10; ++i) {
+        auto commands = happens(event::Sealed{{later(static_cast<uint64_t>(i))}});
+        for (const auto& hello : hellos(commands)) {
+            ++asked;
+            happens(event::Published{.message = hello.message, .reason = 0});
+        }
+        tick_at(seconds(20 * i));
+    }
+    EXPECT_GE(asked, 9u);
+    asked = 0;
+    for (uint64_t i = 20; i < 40; ++i) asked += hellos(happens(event::Sealed{{later(i)}})).size();
+    EXPECT_LE(asked, 1u) << "not with every batch";
+}
+
 TEST_F(WindowOfTwoStreams, AnAckNamesNoStream) {  // R11
     open();
     happens(event::Acked{{.epoch = epoch, .stream = later_stream, .mark = 1, .ranges = {}}});

@@ -69,6 +69,19 @@ TEST(FleetPresence, R8AStepOfTheClockIsNoSilence) {
     }
 }
 
+TEST(FleetPresence, R8WhatWasHeardLongerAgoThanAStepBackStaysAsLongAgo) {
+    Story s;
+    s.health("g1");
+    for (int i = 0; i < 150; ++i) s.wait(1);
+    s.step_clock(-100);
+    s.wait(1);
+    EXPECT_EQ((s.now() - s.fleet.node("g1")->last_seen).ms, 151'000);
+    s.wait(28);
+    EXPECT_EQ(s.presence("g1"), Presence::Online);
+    s.wait(3);
+    EXPECT_EQ(s.presence("g1"), Presence::Lost);
+}
+
 TEST(FleetPresence, TheWillMakesANodeLostAndALaterMessageBringsItBack) {
     Story s;
     s.hello("g1");

@@ -241,6 +241,16 @@ TEST_F(StoreBounds, ABatchHoldsNoMoreThanItsHeaderSays) {
     ASSERT_TRUE(encoded);
     const IncomingBatch more = g1.wrap(seal_batch(g1.stream, g1.header(++g1.seq, 5), *encoded));
     EXPECT_EQ(commit({more}).outcomes[0], Outcome::Dead);
+    Gateway later = g1;
+    later.stream = 77;
+    later.seq = 0;
+    later.define = false;
+    const IncomingBatch before = later.wrap(seal_batch(later.stream, later.header(++later.seq, 5), *encoded));
+    EXPECT_EQ(commit({before}).outcomes[0], Outcome::Stored) << "its layout is not known yet";
+    later.define = true;
+    const int64_t dead = stats().dead_letters;
+    commit({later.beds({20})});
+    EXPECT_EQ(stats().dead_letters, dead + 1) << "and neither then";
     const IncomingBatch all = g1.wrap(seal_batch(g1.stream, g1.header(++g1.seq, 6), *encoded));
     EXPECT_EQ(commit({all}).outcomes[0], Outcome::Stored);
 }

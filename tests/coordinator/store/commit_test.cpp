@@ -107,6 +107,25 @@ TEST_F(StoreCommits, ManyBatchesThatWaitedAreResolvedByMaintenance) {
     EXPECT_EQ(readings(), all + g1.expected(last, g1.offset_ms));
 }
 
+TEST_F(StoreCommits, WhatAKillLeftUnresolvedIsResolvedAfterTheNextStart) {
+    g1.define = false;
+    Lines all;
+    std::vector<IncomingBatch> waiting;
+    for (int i = 0; i < 600; ++i) {
+        const Rows rows = g1.bed_rows({20.0 + i});
+        all = all + g1.expected(rows, g1.offset_ms);
+        waiting.push_back(g1.seal({rows}));
+    }
+    commit(waiting);
+    g1.define = true;
+    const Rows last = g1.bed_rows({1.5});
+    commit({g1.seal({last})});
+    EXPECT_LT(readings().size(), all.size()) << "the rest is maintenance's";
+    open();
+    maintain(g1.mono_ms + g1.offset_ms);
+    EXPECT_EQ(readings(), all + g1.expected(last, g1.offset_ms));
+}
+
 TEST_F(StoreCommits, DefinitionsThatNeverComeEndAsDeadLetters) {
     g1.define = false;
     commit({g1.beds({20.5})});

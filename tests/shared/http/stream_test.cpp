@@ -95,6 +95,7 @@ TEST_F(HttpStreams, R6_WhatSlowReadersKeepWaitingIsBounded) {
     EXPECT_EQ(refused.status, 503);
     EXPECT_EQ(refused.headers.at("retry-after"), "1");
     EXPECT_EQ(client().get("/big?n=500000").body.size(), 500'000U) << "there is room for this";
+    EXPECT_EQ(client().get("/kept?pieces=1&bytes=3000").body.size(), 3000U);
     // One body that many read takes room once.
     std::vector<std::unique_ptr<BareClient>> readers;
     for (int i = 0; i < 40; ++i) {

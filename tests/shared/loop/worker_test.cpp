@@ -92,11 +92,16 @@ TEST(WorkerThread, HasANameAndNoSignals) {
 
 TEST(Worker, WhatIsPostedAheadGoesFirstAndLeavesTheRestATurn) {
     std::string order;
+    std::promise<void> all_there;
+    auto there = all_there.get_future();
+    std::promise<void> begun;
     {
         Worker worker("test");
-        std::promise<void> all_there;
-        auto there = all_there.get_future();
-        ASSERT_TRUE(worker.try_post([&] { there.wait(); }));
+        ASSERT_TRUE(worker.try_post([&] {
+            begun.set_value();
+            there.wait();
+        }));
+        begun.get_future().wait();
         for (int i = 0; i < 3; ++i) ASSERT_TRUE(worker.try_post([&] { order += 'r'; }));
         for (int i = 0; i < 7; ++i) ASSERT_TRUE(worker.try_post([&] { order += 'a'; }, true));
         all_there.set_value();
