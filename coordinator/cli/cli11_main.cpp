@@ -55,8 +55,8 @@ void declare_lists(CLI::App& app, Options& options) {
 
 void declare_readings(CLI::App& app, ReadingsRequest& readings) {
     auto* command = app.add_subcommand("readings", "Readings of a gateway, a device or one quantity");
-    command->add_option("what", readings.what, "NODE, NODE/DEVICE or NODE/DEVICE/QUANTITY")->required();
-    command->add_option("--since", readings.since, "from when: 10m, 24h, 7d, or 2026-11-22T17:35:00Z")->capture_default_str();
+    command->add_option("node", readings.what, "NODE, NODE/DEVICE or NODE/DEVICE/QUANTITY")->required();
+    command->add_option("--since", readings.since, "from when: 90s, 10m, 24h, 7d ago, or 2026-11-22T17:35:00Z")->capture_default_str();
     command->add_option("--until", readings.until, "to when, likewise; now if not given");
     command->add_option("--step", readings.step, "min, mean and max of each 5m, 1h, 1d …");
     command->add_flag("--csv", readings.csv, "as CSV");
@@ -80,7 +80,8 @@ int run(const std::string& command, const Options& options) {
     }
     Client client(std::move(*transport), options.url, *token);
     const SystemClock clock;
-    const Terminal terminal{.write = write_out, .clock = &clock, .json = options.json, .colours = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr};
+    const auto complain = [](const std::string& text) { std::fprintf(stderr, "basmalin: %s\n", text.c_str()); };
+    const Terminal terminal{.write = write_out, .complain = complain, .clock = &clock, .json = options.json, .colours = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr};
     if (command == "status") return finish(show_status(client, terminal));
     if (command == "gardens") return finish(show_gardens(client, terminal));
     if (command == "nodes") return finish(show_nodes(client, terminal, options.filter));
@@ -105,6 +106,12 @@ int main(int argc, char** argv) {
     declare_readings(app, options.readings);
     try {
         app.parse(argc, argv);
+    } catch (const CLI::RequiredError& error) {
+        if (!app.get_subcommands().empty()) return app.exit(error) == 0 ? 0 : 2;
+        std::string commands;
+        for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) commands += ' ' + command->get_name();
+        std::fprintf(stderr, "basmalin: name one of its commands:%s (--help says more)\n", commands.c_str());
+        return 2;
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }

@@ -46,6 +46,15 @@ static std::string target_of(const std::string& path, const Parameters& paramete
     return target;
 }
 
+// "GET /api/devices?node=g1 lists them" is for who speaks HTTP: here it is "basmalin devices --node g1 lists them".
+static std::string in_words_of_the_command(const std::string& hint) {
+    constexpr std::string_view get = "GET /api/";
+    if (!hint.starts_with(get) || !hint.ends_with(" lists them")) return hint;
+    std::string command = "basmalin " + hint.substr(get.size());
+    if (const size_t query = command.find("?node="); query != std::string::npos) command.replace(query, 6, " --node ");
+    return command;
+}
+
 // The API's {"error":{"code","message","hint"}}, or what can be said without one.
 static Error refusal(const HttpAnswer& answer, const std::string& url) {
     const auto json = parse_json(answer.body);
@@ -53,7 +62,7 @@ static Error refusal(const HttpAnswer& answer, const std::string& url) {
     Error refused;
     refused.code = answer.status == 404 ? Code::NotFound : answer.status == 401 || answer.status == 403 ? Code::Denied : answer.status >= 500 ? Code::Unavailable : Code::Invalid;
     refused.text = error["message"].as_string();
-    refused.hint = error["hint"].as_string();
+    refused.hint = in_words_of_the_command(error["hint"].as_string());
     if (refused.text.empty()) {
         refused.text = url + " answered with status " + std::to_string(answer.status);
         refused.hint = "is this address a coordinator's? name it with --url or BASMALIN_URL";

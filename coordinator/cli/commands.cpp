@@ -37,7 +37,9 @@ Result<void> show_list(Client& client, const Terminal& terminal, const std::stri
         return true;
     });
     if (!done) return done;
-    if (!terminal.json) terminal.write(table.empty() ? none + "\n" : table.text(terminal.colours));
+    const bool filtered = std::ranges::any_of(parameters, [](const auto& parameter) { return parameter.first != "limit"; });
+    const std::string nothing = filtered ? "Nothing here is like that; without the filter there may be more." : none;
+    if (!terminal.json) terminal.write(table.empty() ? nothing + "\n" : table.text(terminal.colours));
     return {};
 }
 

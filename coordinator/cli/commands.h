@@ -13,6 +13,7 @@ namespace basmalin::coordinator {
 
 struct Terminal {
     std::function<void(const std::string&)> write;
+    std::function<void(const std::string&)> complain = {};  // a line beside the output
     const Clock* clock = nullptr;
     bool json = false;
     bool colours = false;
@@ -34,7 +35,7 @@ Result<void> show_gaps(Client& client, const Terminal& terminal, const std::stri
 
 struct ReadingsRequest {
     std::string what = {};          // "NODE", "NODE/DEVICE" or "NODE/DEVICE/QUANTITY"
-    std::string since = "1h";  // "10m" "24h" "7d", or a time
+    std::string since = "1h";  // an age ("90s" "10m" "24h" "7d"), or a time
     std::string until = {};         // empty: now
     std::string step = {};          // empty: every reading
     bool csv = false;

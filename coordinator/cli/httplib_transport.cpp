@@ -31,10 +31,15 @@ class HttplibTransport final : public Transport {
         const httplib::Result result = client_.Get(target.c_str(), headers, on_head, on_body);
         if (result) return answer;
         const httplib::Error error = result.error();
-        if (error == httplib::Error::SSLServerVerification || error == httplib::Error::SSLConnection || error == httplib::Error::SSLLoadingCerts)
+        if (error == httplib::Error::SSLConnection)
+            return fail(Code::Unavailable, url_ + ": there is no TLS", "write it with http:// if it is a coordinator without a proxy before it");
+        if (error == httplib::Error::SSLServerVerification || error == httplib::Error::SSLLoadingCerts)
             return fail(Code::Denied, url_ + ": its TLS certificate is not trusted here", "install the certificate's authority on this machine");
         const bool late = error == httplib::Error::Read || error == httplib::Error::ConnectionTimeout;
-        return fail(late ? Code::Timeout : Code::Unavailable, "no answer from " + url_ + ": " + httplib::to_string(error),
+        const std::string why = error == httplib::Error::Connection ? "nobody listens there, or the name is not known"
+                                : error == httplib::Error::Read     ? "it hung up, or took too long"
+                                                                    : httplib::to_string(error);
+        return fail(late ? Code::Timeout : Code::Unavailable, "no answer from " + url_ + ": " + why,
                     "is the coordinator running? name its address with --url or BASMALIN_URL");
     }
 
@@ -45,7 +50,8 @@ class HttplibTransport final : public Transport {
 
 }  // namespace
 
-Result<std::unique_ptr<Transport>> make_httplib_transport(const std::string& url) {
+Result<std::unique_ptr<Transport>> make_httplib_transport(const std::string& given) {
+    const std::string url = given.ends_with('/') ? given.substr(0, given.size() - 1) : given;  // as a browser copies it
     const auto wrong = [&] { return fail(Code::Invalid, "'" + url + "' is no address of a coordinator", "write it as http://127.0.0.1:8080"); };
     const size_t scheme = url.find("://");
     if (scheme == std::string::npos || (url.substr(0, scheme) != "http" && url.substr(0, scheme) != "https")) return wrong();

@@ -1,13 +1,34 @@
 // `basmalin readings`: raw readings or steps of one node, device or quantity; with `follow`, on and on.
 // R1  Following asks again from the newest time already shown and leaves out what was shown of that very moment.
 // R2  Late readings (a gateway's backlog) that lie before the newest shown are not shown while following: the table is live.
+// R3  While nothing was shown yet, what was asked for stays as long ago as it was at the start: "the last second" does not slide on, away
+//     from what comes. Who follows is told once why nothing comes: no such device yet, or no coordinator.
+#include <charconv>
 #include <set>
+#include <string_view>
 
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/table.h"
 
 namespace basmalin::coordinator {
 namespace {
+
+// "10m" is an age, and goes out as "-10m"; the rest is a time as the API takes it.
+bool is_age(const std::string& text) {
+    return !text.empty() && text[0] >= '0' && text[0] <= '9' && std::string_view("smhdw").find(text.back()) != std::string_view::npos &&
+           text.find_first_not_of("0123456789") == text.size() - 1;
+}
+std::string time_of(const std::string& text) { return is_age(text) ? "-" + text : text; }
+
+// The API speaks of its parameters; who typed a command knows its options.
+Error in_words_of_the_command(Error error) {
+    for (const auto& [parameter, option] : {std::pair{"parameter from:", "--since:"}, {"parameter to:", "--until:"}, {"parameter step:", "--step:"}}) {
+        if (!error.text.starts_with(parameter)) continue;
+        error.text = option + error.text.substr(std::string_view(parameter).size());
+        if (parameter != std::string_view("parameter step:")) error.hint = "write an age like 90s, 10m, 24h or 7d, or a time like 2026-11-22T17:35:00Z";
+    }
+    return error;
+}
 
 Result<Parameters> parameters_of(const ReadingsRequest& request) {
     std::vector<std::string> parts;
@@ -20,12 +41,8 @@ Result<Parameters> parameters_of(const ReadingsRequest& request) {
     Parameters parameters = {{"node", parts[0]}};
     if (parts.size() > 1) parameters.emplace_back("device", parts[1]);
     if (parts.size() > 2) parameters.emplace_back("quantity", parts[2]);
-    const bool relative = !request.since.empty() && request.since.find_first_of(":T-") == std::string::npos;
-    parameters.emplace_back("from", relative ? "-" + request.since : request.since);
-    if (!request.until.empty()) {
-        const bool until_relative = request.until.find_first_of(":T-") == std::string::npos;
-        parameters.emplace_back("to", until_relative ? "-" + request.until : request.until);
-    }
+    parameters.emplace_back("from", time_of(request.since));
+    if (!request.until.empty()) parameters.emplace_back("to", time_of(request.until));
     if (!request.step.empty()) parameters.emplace_back("step", request.step);
     return parameters;
 }
@@ -55,13 +72,36 @@ std::vector<Cell> row_of(const Json& reading, bool steps) {
             {std::to_string(reading["count"].as_int())}};
 }
 
+// R3: "-10m" and 4 s more are "-604s".
+std::string older(const std::string& age, int64_t seconds_more) {
+    int64_t number = 0;
+    const auto read = std::from_chars(age.data(), age.data() + age.size(), number);
+    const int64_t unit = age.back() == 's' ? 1 : age.back() == 'm' ? 60 : age.back() == 'h' ? 3600 : age.back() == 'd' ? 86'400 : 7 * 86'400;
+    if (read.ec != std::errc() || number > INT32_MAX) return "-" + age;
+    return "-" + std::to_string(number * unit + seconds_more) + "s";
+}
+
 Result<void> follow(Client& client, const Terminal& terminal, const ReadingsRequest& request, Parameters parameters) {
     std::string newest;
     std::set<std::string> shown;  // readings of the moment `newest`, as JSON
+    std::string trouble;
+    const auto ask_from = [&](const std::string& from) {
+        std::erase_if(parameters, [](const auto& parameter) { return parameter.first == "from"; });
+        parameters.emplace_back("from", from);
+    };
+    const MonoTime begun = terminal.clock->mono();
     while (request.go_on()) {
+        if (newest.empty() && is_age(request.since)) {
+            const int64_t waited = (terminal.clock->mono() - begun).ms / 1000;
+            if (waited > 0) ask_from(older(request.since, waited));
+        }
         auto page = client.get("/api/readings", parameters);
         // A device that has not spoken yet may speak soon.
-        if (!page && page.error().code != Code::NotFound && page.error().code != Code::Unavailable && page.error().code != Code::Timeout) return pass(page);
+        if (!page && page.error().code != Code::NotFound && page.error().code != Code::Unavailable && page.error().code != Code::Timeout)
+            return std::unexpected(in_words_of_the_command(std::move(page.error())));
+        const std::string now = page ? "" : page.error().message();
+        if (now != trouble && terminal.complain) terminal.complain(now.empty() ? "here again" : now + "; waiting");
+        trouble = now;
         bool more = false;
         if (page) {
             more = (*page)["next"].is_string();
@@ -75,10 +115,7 @@ Result<void> follow(Client& client, const Terminal& terminal, const ReadingsRequ
                 terminal.write(terminal.json ? text + "\n" : line_of(reading));
             }
         }
-        if (!newest.empty()) {
-            std::erase_if(parameters, [](const auto& parameter) { return parameter.first == "from"; });
-            parameters.emplace_back("from", newest);
-        }
+        if (!newest.empty()) ask_from(newest);
         if (!more) request.pause(seconds(2));
     }
     return {};
@@ -108,7 +145,7 @@ Result<void> show_readings(Client& client, const Terminal& terminal, const Readi
             table.row(row_of(reading, steps));
         return true;
     });
-    if (!done) return done;
+    if (!done) return std::unexpected(in_words_of_the_command(std::move(done.error())));
     if (!terminal.json) terminal.write(table.empty() ? "No reading in that time; ask for more with --since 24h.\n" : table.text(terminal.colours));
     if (estimated && !terminal.json) terminal.write("~ estimated: the gateway's clock was not synchronised\n");
     return {};

@@ -1,10 +1,11 @@
 """The gateway: the codec, the buffer on a real disk, and a whole agent between two brokers."""
 import os
+import subprocess
 import threading
 import time
 
 import paho.mqtt.client as mqtt
-from rig import BIN, MOSQUITTO, ROOT, Centre, Program, Spent, answers, at_most, figure, figures, free_port, http_get, memory_mb, running, scratch, wait_for
+from rig import BIN, MOSQUITTO, ROOT, Centre, Program, Spent, answers, at_least, at_most, figure, figures, free_port, http_get, memory_mb, running, scratch, wait_for
 
 NODE_EXPORTER = "/usr/bin/prometheus-node-exporter"
 
@@ -21,12 +22,12 @@ def buffer():
 class Edge:
     """A gateway's broker and agent, all settings at their defaults but the addresses."""
 
-    def __init__(self, folder, centre):
+    def __init__(self, folder, centre, central=""):
         self.port, self.http_port = free_port(), free_port()
         broker_conf, agent_conf = folder / "gateway.conf", folder / "agent.toml"
         broker_conf.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_queued_bytes 67108864\n")
         agent_conf.write_text(f'node = "g1"\ngarden = "rose-court"\nstate_folder = "{folder}/state"\n[local]\nport = {self.port}\n'
-                              f'[central]\nhost = "127.0.0.1"\nport = {centre.broker_port}\ntls = false\n[http]\nport = {self.http_port}\n')
+                              f'[central]\nhost = "127.0.0.1"\nport = {centre.broker_port}\ntls = false\n{central}[http]\nport = {self.http_port}\n')
         self.broker = Program(folder, "gateway-broker", [MOSQUITTO, "-c", broker_conf], answers(self.port))
         self.agent = Program(folder, "agent", [BIN / "basmalin-agent", "--config", agent_conf], answers(self.http_port))
 
@@ -107,4 +108,24 @@ def agent(seconds=60):
                 results += [at_most(f"agent: memory (RSS), {shape}", memory_mb(pid), "MB", 12, "Debian's prometheus-node-exporter", exporter),
                             at_most(f"agent: processor, {shape}", share, "% of a core", 5),
                             figure(f"agent: taken in, {shape}", ((taken or 0) - (before or 0)) / seconds, "readings/s")]
+    return results
+
+
+def drain(readings=1_000_000):
+    """A gateway that was offline for long comes home: from the start of its agent until the centre has stored everything, once."""
+    results = []
+    with scratch() as folder, Centre(folder) as centre:
+        subprocess.run([BIN / "make_backlog", folder / "state", str(readings), "256"], check=True, timeout=300, stdout=subprocess.DEVNULL)
+        edge = Edge(folder, centre, 'backlog_start_most = "0 s"\n')
+        with running(edge.broker, edge.agent):
+            edge.broker.start()
+            began = time.monotonic()
+            edge.agent.start(wait=False)
+            wait_for("the backlog in the centre", lambda: centre.metric("basmalin_readings_stored_total") >= readings, 120)
+            took = time.monotonic() - began
+            wait_for("everything is acknowledged", lambda: edge.metric("basmalin_agent_unacked_batches") == 0, 60)
+            twice = centre.metric('basmalin_batches_total{outcome="duplicate"}')
+            results += [at_least("agent: a backlog of 1,000,000 readings, from its start to the centre's store", readings / took, "readings/s", 200_000),
+                        at_most("agent: its memory at its peak meanwhile", memory_mb(edge.agent.process.pid, "VmHWM"), "MB", 12),
+                        figure("agent: batches that came twice meanwhile", twice, "batches")]
     return results

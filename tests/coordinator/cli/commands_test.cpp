@@ -37,7 +37,10 @@ struct Session {
     ManualClock clock;
     std::vector<std::string> asked;
     std::string out;
-    Terminal terminal{.write = [this](const std::string& text) { out += text; }, .clock = &clock};
+    std::string complaints;
+    Terminal terminal{.write = [this](const std::string& text) { out += text; },
+                      .complain = [this](const std::string& text) { complaints += text + "\n"; },
+                      .clock = &clock};
     Client client(Script::Answers answers) { return Client(std::make_unique<Script>(std::move(answers), asked), "http://x", "secret"); }
 };
 
@@ -121,6 +124,44 @@ TEST(Commands, ATextFromAGardenDoesNotMoveTheCursor) {
     int looks = 1;
     ASSERT_TRUE(show_readings(client, run.terminal, {.what = "g1", .follow = true, .go_on = [&] { return looks-- > 0; }}));
     EXPECT_NE(run.out.find("a?[2Jb?c?d\n"), std::string::npos) << run.out;
+}
+
+TEST(Commands, R3FollowingDoesNotSlideAwayFromWhatComesAndSaysWhyNothingDoes) {
+    Session run;
+    run.terminal.json = true;
+    const std::string reading = R"({"time":"2026-01-01T00:00:01.000Z","value":1})";
+    Client client = run.client({{"/api/readings",
+                                 {{404, R"({"error":{"code":"not_found","message":"no device bed1","hint":"GET /api/devices?node=g1 lists them"}})"},
+                                  {404, R"({"error":{"code":"not_found","message":"no device bed1","hint":"GET /api/devices?node=g1 lists them"}})"},
+                                  {200, R"({"items":[],"next":null})"},
+                                  {200, R"({"items":[)" + reading + R"(],"next":null})"}}}});
+    int looks = 4;
+    ASSERT_TRUE(show_readings(client, run.terminal,
+                              {.what = "g1/bed1", .since = "1m", .follow = true, .go_on = [&] { return looks-- > 0; }, .pause = [&](Duration) {
+                                   run.clock.advance(seconds(2));
+                               }}));
+    EXPECT_EQ(run.out, reading + "\n");
+    EXPECT_EQ(run.complaints, "no device bed1 (basmalin devices --node g1 lists them); waiting\nhere again\n");
+    ASSERT_EQ(run.asked.size(), 4u);
+    EXPECT_TRUE(run.asked[0].ends_with("from=-1m")) << run.asked[0];
+    EXPECT_TRUE(run.asked[3].ends_with("from=-66s")) << run.asked[3];
+}
+
+TEST(Commands, AFilterThatFitsNothingIsNoEmptyFleet) {
+    Session run;
+    Client client = run.client({{"/api/nodes", {{200, R"({"items":[],"next":null})"}}}});
+    ASSERT_TRUE(show_nodes(client, run.terminal, {.state = "lost"}));
+    EXPECT_EQ(run.out.find("No gateway yet"), std::string::npos) << run.out;
+}
+
+TEST(Commands, AWrongTimeIsSaidInTheWordsOfTheCommand) {
+    Session run;
+    Client client = run.client(
+        {{"/api/readings", {{400, R"({"error":{"code":"invalid","message":"parameter from: 'yesterday' is no time","hint":"write …"}})"}}}});
+    const auto done = show_readings(client, run.terminal, {.what = "g1", .since = "yesterday"});
+    ASSERT_FALSE(done);
+    EXPECT_TRUE(done.error().message().starts_with("--since: 'yesterday' is no time (write an age like")) << done.error().message();
+    EXPECT_TRUE(run.asked[0].ends_with("from=yesterday"));
 }
 
 TEST(Commands, FollowingShowsEveryReadingOnce) {
