@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -75,7 +76,56 @@ Result<bool> has_tables(Database& db) {
     if (!version) return fail(Code::Corrupt, "not a buffer file: " + version.error().text);
     if (*version > format_version)
         return fail(Code::Conflict, "buffer format " + std::to_string(*version) + " is newer than this agent's", "install the newer agent again");
+    // A damaged key is sound text to SQLite's quick check, and is not found any more where it stands.
+    auto keys = db.prepare("SELECT key FROM meta");
+    if (!keys) return pass(keys);
+    for (std::string before;;) {
+        auto row = keys->step();
+        if (!row) return pass(row);
+        if (!*row) break;
+        std::string key = keys->text(0);
+        if (key <= before) return fail(Code::Corrupt, "the keys of its notes are damaged");
+        before = std::move(key);
+    }
     return true;
+}
+
+// Every batch's checksum has its stream's id in it, and the id stands twice: where the two differ, a batch says which is right.
+Result<void> mend_stream_ids(Database& db) {
+    auto twice = db.integer("SELECT count(*) FROM sqlite_schema WHERE name='stream_id'");
+    if (!twice) return pass(twice);
+    if (*twice == 0) return {};
+    auto differing = db.prepare(
+        "SELECT stream.stream_no, stream.id, stream_id.id FROM stream JOIN stream_id USING(stream_no) WHERE stream.id IS NOT stream_id.id");
+    if (!differing) return pass(differing);
+    std::vector<std::array<int64_t, 3>> found;
+    for (;;) {
+        auto row = differing->step();
+        if (!row) return pass(row);
+        if (!*row) break;
+        found.push_back({differing->integer(0), differing->integer(1), differing->integer(2)});
+    }
+    for (const auto& [no, noted, again] : found) {
+        auto batches = db.prepare("SELECT bytes FROM batch WHERE id >= ? AND id < ? LIMIT 8");
+        if (!batches) return pass(batches);
+        batches->bind(1, id_of(no, 0)).bind(2, id_of(no + 1, 0));
+        for (;;) {
+            auto row = batches->step();
+            if (!row) return pass(row);
+            if (!*row) break;
+            const bool is_noted = open_batch(static_cast<uint64_t>(noted), batches->blob(0)).has_value();
+            const bool is_again = open_batch(static_cast<uint64_t>(again), batches->blob(0)).has_value();
+            if (!is_noted && !is_again) continue;
+            batches->reset();
+            const std::string of_it = " WHERE stream_no=" + std::to_string(no);
+            if (auto mended = db.execute(is_noted ? "UPDATE stream_id SET id=" + std::to_string(noted) + of_it
+                                                  : "UPDATE stream SET id=" + std::to_string(again) + of_it);
+                !mended)
+                return mended;
+            break;
+        }
+    }
+    return {};
 }
 
 }  // namespace
@@ -176,6 +226,8 @@ Result<BufferFile> open_buffer_file(const std::string& path, const BufferOptions
             if (auto created = create_buffer_tables(*db); !created) return pass(created);
         } else if (auto checked = check_buffer_file(*db, options.check_deadline); !checked) {
             return pass(checked);
+        } else if (auto mended = mend_stream_ids(*db); !mended && mended.error().code == Code::Corrupt) {
+            return pass(mended);  // one that cannot be written is told apart when it is read
         }
         return db;
     };

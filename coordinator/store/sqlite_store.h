@@ -11,7 +11,7 @@
 // S6  A stream whose rows are damaged hides only what is damaged: lost ranges are those of the hot batches again, a lost layout is
 //     asked for again, and a stream that cannot be read at all is left out.
 // S7  The disk gets back what a backlog took: pages that are free beyond what the coming days need are cut off, a few at a time.
-// S8  Indexes hold nothing that the tables do not: damaged ones are made again, of fleet.db at the start that finds it, or when a
+// S8  Indexes hold nothing that the tables do not: damaged ones are made again at the start that finds it, and those of fleet.db when a
 //     compaction cannot read on, once a run.
 // S9  What cannot be undone is not done on one look at the wall clock: when it has leapt ahead by a week or more since the last look,
 //     an hour ago or before the start, nothing is retired, given up or settled for its age for a day, and an event says so.

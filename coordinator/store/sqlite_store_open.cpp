@@ -213,6 +213,11 @@ void SqliteStore::check_history() {
         if (checked && bytes <= check_bytes_max && bytes <= left) {
             left -= bytes;
             checked = (*file)->db.check(false);
+            if (checked && !(*file)->db.check(true)) {  // S8
+                checked = (*file)->db.execute("REINDEX");
+                log::error("store.index_damaged", {{"file", path}});
+                if (checked) events_waiting_.push_back("store: the indexes of " + path + " were damaged and are made again");
+            }
         } else if (checked) {
             log::info("store.check_skipped", {{"file", path}, {"bytes", bytes}});
         }
