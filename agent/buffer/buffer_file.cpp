@@ -76,6 +76,7 @@ Result<bool> has_tables(Database& db) {
     if (!version) return fail(Code::Corrupt, "not a buffer file: " + version.error().text);
     if (*version > format_version)
         return fail(Code::Conflict, "buffer format " + std::to_string(*version) + " is newer than this agent's", "install the newer agent again");
+    if (auto sound = db.expect_schema(schema); !sound) return pass(sound);
     // A damaged key is sound text to SQLite's quick check, and is not found any more where it stands.
     auto keys = db.prepare("SELECT key FROM meta");
     if (!keys) return pass(keys);

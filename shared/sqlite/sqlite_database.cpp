@@ -195,6 +195,8 @@ Result<void> Database::expect_schema(std::string_view statements) {
     while (!statements.empty()) {
         const size_t end = std::min(statements.find(';'), statements.size());
         std::string one(statements.substr(0, end));
+        one.erase(0, std::min(one.find_first_not_of(" \n"), one.size()));
+        if (one.empty()) break;
         statements.remove_prefix(std::min(end + 1, statements.size()));
         constexpr std::string_view unless_there = " IF NOT EXISTS";  // not kept in the file
         if (const size_t at = one.find(unless_there); at != std::string::npos) one.erase(at, unless_there.size());
