@@ -92,10 +92,11 @@ void draw_once(const Api::Parts& parts, ReadingPlan& plan, HttpResponse& respons
     std::string question = plan.cursor + (plan.csv ? " csv" : " json");
     for (const int64_t part : {step, plan.query.from.ms, plan.query.to.ms, plan.limit}) question += ' ' + std::to_string(part);
     for (const SeriesId id : plan.query.series) question += ' ' + std::to_string(id);
-    response.at_hand = [slot = parts.reader, question, state = state_of(parts.sources.fleet, plan.series)] {
+    const std::string state = state_of(parts.sources.fleet, plan.series);
+    response.at_hand = [slot = parts.reader, question, state] {
         return slot->charts().find(question, state, SystemClock().mono());
     };
-    response.keep = [slot = parts.reader, question, state = state_of(parts.sources.fleet, plan.series)](const SharedBody& body) {
+    response.keep = [slot = parts.reader, question, state](const SharedBody& body) {
         slot->charts().keep(question, state, SystemClock().mono(), chart_good_for, body);
     };
 }

@@ -190,7 +190,8 @@ class SqliteStore final : public Store {
     Result<void> count();
     Result<void> adopt_names();
     Result<void> check_fleet(const std::string& path, int64_t bytes);
-    Result<void> mend_fleet_indexes(const Error& why);
+    Result<void> check_or_mend(Database& db, const std::string& path);                                // S8
+    Result<void> make_indexes_again(Database& db, const std::string& path, const Error& why);
     void check_history();
 
     StoreOptions options_;

@@ -76,7 +76,7 @@ Result<bool> SqliteStore::compact_step(WallTime now) {
     if (auto gathered = gather(move); !gathered) {
         sweep_.running = sweep_.begun = false;  // what it had gathered stays where it is
         if (gathered.error().code != Code::Corrupt || std::exchange(reindexed_, true)) return pass(gathered, "compact");
-        if (auto mended = mend_fleet_indexes(gathered.error()); !mended) return pass(mended, "compact");
+        if (auto mended = make_indexes_again(fleet_, options_.folder + "/fleet.db", gathered.error()); !mended) return pass(mended, "compact");
         return true;  // S8
     }
     trim_streams();

@@ -100,16 +100,21 @@ Result<void> SqliteStore::check_fleet(const std::string& path, int64_t bytes) {
         log::info("store.check_skipped", {{"file", path}, {"bytes", bytes}});
         return {};
     }
-    if (auto sound = fleet_.check(false); !sound) return sound;
-    if (auto whole = fleet_.check(true); !whole) return mend_fleet_indexes(whole.error());
-    return {};
+    return check_or_mend(fleet_, path);
 }
 
-Result<void> SqliteStore::mend_fleet_indexes(const Error& why) {
-    const std::string path = options_.folder + "/fleet.db";
+// The whole check sees all that the quick one does; what only the whole one sees are indexes.
+Result<void> SqliteStore::check_or_mend(Database& db, const std::string& path) {
+    const auto whole = db.check(true);
+    if (whole) return {};
+    if (auto tables = db.check(false); !tables) return tables;
+    return make_indexes_again(db, path, whole.error());
+}
+
+Result<void> SqliteStore::make_indexes_again(Database& db, const std::string& path, const Error& why) {
     log::error("store.index_damaged", {{"file", path}, {"error", why.text}});
-    if (auto mended = fleet_.execute("REINDEX"); !mended) return pass(mended, "make the indexes again");
-    events_waiting_.push_back("store: " + path + " is damaged (" + why.text + "); its indexes are made again");
+    if (auto made = db.execute("REINDEX"); !made) return pass(made, "make the indexes again");
+    events_waiting_.push_back("store: the indexes of " + path + " were damaged (" + why.text + ") and are made again");
     return {};
 }
 
@@ -212,12 +217,7 @@ void SqliteStore::check_history() {
         if (!file) checked = pass(file);
         if (checked && bytes <= check_bytes_max && bytes <= left) {
             left -= bytes;
-            checked = (*file)->db.check(false);
-            if (checked && !(*file)->db.check(true)) {  // S8
-                checked = (*file)->db.execute("REINDEX");
-                log::error("store.index_damaged", {{"file", path}});
-                if (checked) events_waiting_.push_back("store: the indexes of " + path + " were damaged and are made again");
-            }
+            checked = check_or_mend((*file)->db, path);
         } else if (checked) {
             log::info("store.check_skipped", {{"file", path}, {"bytes", bytes}});
         }
